@@ -1,0 +1,1 @@
+"""Scores: metrics as pure functions, suites, runner and reports."""

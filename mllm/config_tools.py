@@ -1,0 +1,80 @@
+"""Configs: nested dataclasses, built from plain values, where an unknown option is an error that names the nearest."""
+
+import types
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+
+def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
+    """Build the dataclass `cls`, nested ones included, from plain values.
+
+    Raises ValueError for an option that does not exist (with the nearest one) or a value of the wrong kind.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.rstrip('.') or cls.__name__} must be a mapping of options, got {values!r}")
+    hints = get_type_hints(cls)
+    known = {field.name for field in fields(cls) if field.init}
+    built = {}
+    for key, value in values.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean `{path}{near[0]}`?" if near else f"; known options: {', '.join(sorted(known))}"
+            raise ValueError(f"unknown option `{path}{key}`{hint}")
+        built[key] = _coerce(hints[key], value, f"{path}{key}")
+    return cls(**built)
+
+
+def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """`values` with each ``key.sub=value`` applied; the value is read as YAML."""
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign or not key:
+            raise ValueError(f"`{assignment}` is not of the form key=value")
+        target = values
+        *parents, last = key.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ValueError(f"`{key}`: `{parent}` is a value, not a group of options")
+        target[last] = yaml.safe_load(text)
+    return values
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping; errors name the file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML ({error})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: a mapping of options is needed at the top level")
+    return values
+
+
+def _coerce(hint: Any, value: Any, path: str) -> Any:
+    if is_dataclass(hint):
+        return value if isinstance(value, hint) else from_dict(hint, value, path + ".")
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        for option in args:
+            if is_dataclass(option) and isinstance(value, dict):
+                return from_dict(option, value, path + ".")
+        return value
+    if origin is list and args and is_dataclass(args[0]) and isinstance(value, list):
+        return [_coerce(args[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if origin is dict and len(args) == 2 and is_dataclass(args[1]) and isinstance(value, dict):
+        return {key: _coerce(args[1], item, f"{path}.{key}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, list):
+        return tuple(value)
+    wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(hint)
+    if wanted and (not isinstance(value, wanted) or (hint is not bool and isinstance(value, bool))):
+        raise ValueError(f"`{path}` must be {hint.__name__}, got {value!r}")
+    return float(value) if hint is float else value

@@ -1,0 +1,1 @@
+"""The REST endpoint: a thin layer over `cuewise.mllm.pipeline`."""

@@ -1,0 +1,1 @@
+"""Curriculum fine-tuning: one loop, pure losses, recipes in YAML."""
