@@ -1,0 +1,153 @@
+"""The engine contract: the only way text is generated.
+
+A request is a prompt in segments (token ids or embedding rows) and sampling options; an engine answers with a stream
+of `TokenEvent`. Engines never see media. Every engine passes the same contract tests (tests/mllm/engine).
+
+Shapes: n rows, d width of the language model.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+Segment = list[int] | Tensor
+FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class SamplingParams:
+    temperature: float = 0.0
+    """0 takes the most likely token; otherwise logits are divided by it and a token is drawn."""
+
+    top_p: float = 1.0
+    """Keep the smallest set of tokens whose probability reaches this share."""
+
+    top_k: int = 0
+    """Keep only the k most likely tokens; 0 keeps all."""
+
+    max_tokens: int = 256
+    """Hard stop; such an answer ends with finish reason ``length``."""
+
+    stop: tuple[str, ...] = ()
+    """Texts that end the answer; they are not part of it."""
+
+    seed: int = 0
+    """Seed of this request's own generator: neither batch nor order changes an answer."""
+
+    logprobs: bool = False
+    """Whether events carry the log-probability of their token."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"sampling.temperature must be >= 0, got {self.temperature}; 0 is greedy")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sampling.top_p must lie in (0, 1], got {self.top_p}")
+        if self.top_k < 0:
+            raise ValueError(f"sampling.top_k must be >= 0, got {self.top_k}; 0 keeps all tokens")
+        if self.max_tokens < 1:
+            raise ValueError(f"sampling.max_tokens must be >= 1, got {self.max_tokens}")
+        if any(not text for text in self.stop):
+            raise ValueError("sampling.stop holds an empty text, which would stop every answer at once")
+
+
+@dataclass(kw_only=True, slots=True)
+class EngineRequest:
+    id: str
+    """Unique among the requests in flight."""
+
+    segments: list[Segment]
+    """The prompt: token ids and embedding rows [n, d], in order."""
+
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    n: int = 1
+    """Samples that share this prompt; sample i draws with seed + i."""
+
+    deadline_s: float | None = None
+    """Seconds from submission after which the request ends with finish reason ``deadline``."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"request {self.id!r}: n must be >= 1, got {self.n}")
+
+
+@dataclass(slots=True, frozen=True)
+class TokenEvent:
+    """One generated token, or the end of one sample.
+
+    `text` is what can be shown now: text that may still become part of a stop text or of an unfinished character is
+    held back until it is decided. The texts of a sample's events joined are its whole answer.
+    """
+
+    request_id: str
+    sample: int
+    token_id: int | None
+    text: str
+    logprob: float | None = None
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class EngineStats:
+    waiting: int = 0
+    running: int = 0
+    finished: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+
+class Engine(Protocol):
+    """Synchronous core. `generate` is `submit` plus `step` until all given requests are done."""
+
+    def submit(self, request: EngineRequest) -> None:
+        """Queue a request. Raises ValueError for a prompt the model cannot take."""
+
+    def step(self) -> list[TokenEvent]:
+        """Do one unit of work; an empty list when nothing is left to do."""
+
+    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
+        """Run requests to the end, yielding events as they come."""
+
+    def cancel(self, request_id: str) -> bool:
+        """End a request; False when it is not in flight."""
+
+    def stats(self) -> EngineStats:
+        """Counters since the start."""
+
+    def close(self) -> None:
+        """Give up everything in flight and free memory."""
+
+
+@dataclass(slots=True)
+class Completion:
+    """All events of one sample joined."""
+
+    request_id: str
+    sample: int
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+
+    def add(self, event: TokenEvent) -> None:
+        self.text += event.text
+        if event.token_id is not None:
+            self.token_ids.append(event.token_id)
+        if event.logprob is not None:
+            self.logprobs.append(event.logprob)
+        if event.finish_reason is not None:
+            self.finish_reason, self.error = event.finish_reason, event.error
+
+
+def collect(events: Iterable[TokenEvent]) -> dict[tuple[str, int], Completion]:
+    """Join events by (request id, sample)."""
+    done: dict[tuple[str, int], Completion] = {}
+    for event in events:
+        key = (event.request_id, event.sample)
+        done.setdefault(key, Completion(*key)).add(event)
+    return done
