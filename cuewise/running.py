@@ -1,0 +1,58 @@
+"""Runs the pipeline over clips and hands each result to the outputs; what `analyze` and `demo` share."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cuewise.errors import EXIT_OK, EXIT_USER, UserError
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.pipeline import AnalyzeError, Analyzer
+from cuewise.outputs import Outputs, Writer
+
+
+def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained", **analyzer_options: Any) -> int:
+    """Analyze `clips` in one run, write results in order; the exit code says whether all could be read.
+
+    `analyzer_options` go to `Analyzer.load` (model, media, speech_to_text, device).
+    """
+    results = []
+    try:
+        with Writer(outputs) as writer:
+            analyzer = Analyzer.load(**analyzer_options)
+            try:
+                on_text = writer.stream if outputs.stream else None
+                with _progress(len(clips)) as progress:
+                    for result in analyzer.analyze_many(clips, form=form, on_text=on_text):
+                        progress.clear()
+                        if outputs.stream:
+                            writer.stream("\n\n")
+                        writer.write(result)
+                        progress.update()
+                        if outputs.html:
+                            results.append(result)
+            finally:
+                analyzer.close()
+    except AnalyzeError as error:
+        raise UserError(str(error)) from error
+    if outputs.html:
+        _write_page(results, clips, outputs)
+    return EXIT_OK if writer.failed == 0 else EXIT_USER
+
+
+def _progress(total: int) -> Any:
+    """A bar on standard error, for people who watch or runs that take a while."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total, unit="clip", file=sys.stderr, disable=total < 2 and not sys.stderr.isatty(), leave=total > 1
+    )
+
+
+def _write_page(results: list, clips: Sequence[Clip], outputs: Outputs) -> None:
+    from cuewise.page import render_page
+
+    try:
+        render_page(list(zip(results, clips, strict=True)), outputs.html)
+    except OSError as error:
+        raise UserError(f"--html {outputs.html}: cannot be written ({error.strerror})") from error
+    print(f"page: {outputs.html}", file=sys.stderr)
