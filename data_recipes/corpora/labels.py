@@ -1,0 +1,54 @@
+"""Emotion words of the corpora and the eight common labels they are compared by.
+
+The wording of a corpus is normalised to the common word where the two mean the same state (anger -> angry). Open
+vocabularies (GoEmotions) keep their words in the row; `common_label` maps those to a common label where one exists.
+"""
+
+from difflib import get_close_matches
+
+COMMON_LABELS: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""The same words, in the same order, as the classes of the model."""
+
+SAME_STATE: dict[str, str] = {
+    "neutral": "neutral", "calm": "calm",
+    "happy": "happy", "happiness": "happy", "smiling": "happy",
+    "sad": "sad", "sadness": "sad",
+    "angry": "angry", "anger": "angry",
+    "fearful": "fearful", "fear": "fearful", "afraid": "fearful",
+    "disgust": "disgust", "disgusted": "disgust",
+    "surprised": "surprised", "surprise": "surprised",
+}  # fmt: skip
+"""Spellings of the common labels themselves."""
+
+OPEN_WORDS: dict[str, str] = {
+    "joy": "happy", "amusement": "happy", "approval": "happy", "excitement": "happy", "gratitude": "happy",
+    "love": "happy", "optimism": "happy", "relief": "happy", "pride": "happy", "admiration": "happy",
+    "desire": "happy", "caring": "happy",
+    "sadness": "sad", "disappointment": "sad", "embarrassment": "sad", "grief": "sad", "remorse": "sad",
+    "anger": "angry", "annoyance": "angry", "disapproval": "angry",
+    "fear": "fearful", "nervousness": "fearful",
+    "disgust": "disgust",
+    "surprise": "surprised", "realization": "surprised", "confusion": "surprised", "curiosity": "surprised",
+    "joyful": "happy", "cheerful": "happy", "delighted": "happy", "excited": "happy", "content": "happy",
+    "amused": "happy", "smile": "happy",
+    "sorrowful": "sad", "tired": "sad", "gloomy": "sad", "downcast": "sad", "grieving": "sad", "disappointed": "sad",
+    "furious": "angry", "annoyed": "angry", "irritated": "angry", "enraged": "angry",
+    "anxious": "fearful", "scared": "fearful", "terrified": "fearful", "nervous": "fearful", "worried": "fearful",
+    "repulsed": "disgust", "revolted": "disgust",
+    "amazed": "surprised", "astonished": "surprised", "startled": "surprised",
+    "relaxed": "calm", "composed": "calm", "serene": "calm", "matter-of-fact": "neutral", "indifferent": "neutral",
+}  # fmt: skip
+"""Words with a common label of their family. The 27 of GoEmotions follow the Ekman grouping of its authors (Demszky
+et al. 2020, section 3); the others are the open words of the synthetic corpus."""
+
+
+def common_label(word: str) -> str | None:
+    """The common label of an emotion word, None when it has none (boredom, for one)."""
+    word = " ".join(word.lower().split())
+    return SAME_STATE.get(word) or OPEN_WORDS.get(word)
+
+
+def nearest(value: str, known: list[str] | tuple[str, ...]) -> str:
+    """Second half of an error text: the nearest known value, or all of them."""
+    near = get_close_matches(str(value), known, n=1, cutoff=0.5)
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
