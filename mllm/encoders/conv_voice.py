@@ -1,0 +1,112 @@
+"""`conv_voice`: a small residual network over log-mel frames of one voice, 12.5 states a second.
+
+Input [B, T, bands] log-mel; every 80 ms one state. The clip is normalised by its own valid frames twice: by one mean
+and deviation (keeps the spectral tilt) and by a mean per band (removes room and microphone); both are input channels.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
+from cuewise.mllm.encoders.layers import ConvBlock, MaskedGroupNorm, temporal_layer
+from cuewise.mllm.registry import ENCODERS
+
+TIME_STRIDES = (2, 1, 2, 2, 1)
+BAND_STRIDES = (2, 1, 2, 2, 2)
+TOTAL_STRIDE = 8
+
+
+@dataclass(kw_only=True, slots=True)
+class ConvVoiceConfig(EncoderConfig):
+    """Sizes of the voice network."""
+
+    input_kind: ClassVar[InputKind] = "log_mel"
+
+    bands: int = 64
+    """Mel bands of the input; the same number as `features.bands`."""
+
+    channels: list[int] = field(default_factory=lambda: [24, 48, 72, 96])
+    """Channels of the four stages, each a multiple of 8."""
+
+    width: int = 128
+    """Channels of the states."""
+
+    temporal: Literal["none", "conv", "attention"] = "conv"
+    """Mixing of the states over time."""
+
+    layers: int = 1
+    """Number of mixing layers."""
+
+    dropout: float = 0.1
+    """Share of channels dropped while training."""
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != 4 or any(size % 8 for size in self.channels):
+            raise ValueError(f"conv_voice.channels must be four multiples of 8, got {self.channels}")
+        if self.bands % 16:
+            raise ValueError(f"conv_voice.bands must be a multiple of 16, got {self.bands}")
+        if self.temporal not in ("none", "conv", "attention"):
+            raise ValueError(f"conv_voice.temporal must be none, conv or attention, got {self.temporal!r}")
+
+    @property
+    def d_out(self) -> int:
+        return self.width
+
+    def num_states(self, length: int) -> int:
+        return -(-length // TOTAL_STRIDE)
+
+
+@ENCODERS.register("conv_voice", ConvVoiceConfig)
+class ConvVoice(Encoder):
+    """Stem, four residual stages, one linear layer over the remaining bands, mixing over time."""
+
+    def __init__(self, config: ConvVoiceConfig):
+        super().__init__(config)
+        first = config.channels[0]
+        self.stem = nn.Conv2d(2, first, 5, (TIME_STRIDES[0], BAND_STRIDES[0]), padding=2, bias=False)
+        self.stem_norm = MaskedGroupNorm(first)
+        sizes = [first, *config.channels]
+        strides = list(zip(TIME_STRIDES[1:], BAND_STRIDES[1:]))
+        self.stages = nn.ModuleList(
+            ConvBlock(sizes[i], sizes[i + 1], strides[i], config.dropout) for i in range(len(strides))
+        )
+        self.project = nn.Linear(config.channels[-1] * (config.bands // 16), config.width)
+        layers = config.layers if config.temporal != "none" else 0
+        self.mix = nn.ModuleList(temporal_layer(config.temporal, config.width, config.dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
+        """log-mel [B, T, bands] -> states [B, ceil(T / 8), width]."""
+        if values.shape[-1] != self.config.bands:
+            raise ValueError(
+                f"voice: {values.shape[-1]} mel bands arrived but the encoder was built for {self.config.bands}; "
+                "make features.bands and encoder.bands equal"
+            )
+        x = normalise_clip(values.float(), mask).to(self.stem.weight.dtype)
+        mask_out = mask[:, :: TIME_STRIDES[0]]
+        x = functional.silu(self.stem_norm(self.stem(x), mask_out)) * mask_out[:, None, :, None]
+        for stage in self.stages:
+            x, mask_out = stage(x, mask_out)
+        x = self.project(x.permute(0, 2, 1, 3).flatten(2)) * mask_out.unsqueeze(-1)
+        for layer in self.mix:
+            x = layer(x, mask_out)
+        times = None if times_s is None else times_s[:, ::TOTAL_STRIDE]
+        return EncoderStates(self.norm(x) * mask_out.unsqueeze(-1), mask_out, times)
+
+
+def normalise_clip(values: Tensor, mask: Tensor, eps: float = 1e-3) -> Tensor:
+    """[B, T, F] -> [B, 2, T, F]: by the clip's mean, and by its mean per band; zeros at invalid frames."""
+    weight = mask.unsqueeze(-1).to(values.dtype)
+    frames = weight.sum(1, keepdim=True)
+    band_mean = (values * weight).sum(1, keepdim=True) / frames
+    clip_mean = band_mean.mean(2, keepdim=True)
+
+    def scaled(centred: Tensor) -> Tensor:
+        variance = (centred.square() * weight).sum((1, 2), keepdim=True) / (frames * values.shape[2])
+        return centred * torch.rsqrt(variance + eps) * weight
+
+    return torch.stack([scaled(values - clip_mean), scaled(values - band_mean)], 1)

@@ -1,0 +1,72 @@
+"""`text`: a small transformer over the token ids of a transcript, with an embedding table of its own."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
+from cuewise.mllm.encoders.layers import TemporalAttention
+from cuewise.mllm.registry import ENCODERS
+
+
+@dataclass(kw_only=True, slots=True)
+class TextConfig(EncoderConfig):
+    """Sizes of the transcript network."""
+
+    input_kind: ClassVar[InputKind] = "token_ids"
+
+    vocab_size: int
+    """Rows of the embedding table; the size of the processor's tokenizer."""
+
+    width: int = 128
+    """Channels of embeddings and states."""
+
+    layers: int = 2
+    """Transformer layers."""
+
+    max_tokens: int = 192
+    """Longest transcript read; of a longer one the processor keeps the last tokens."""
+
+    dropout: float = 0.1
+    """Share of activations dropped while training."""
+
+    def __post_init__(self) -> None:
+        if self.vocab_size < 1 or self.max_tokens < 1:
+            raise ValueError(f"text needs vocab_size and max_tokens >= 1, got {self.vocab_size} and {self.max_tokens}")
+
+    @property
+    def d_out(self) -> int:
+        return self.width
+
+
+@ENCODERS.register("text", TextConfig)
+class TextEncoder(Encoder):
+    """Embeddings with learned positions, transformer layers, one state per token."""
+
+    def __init__(self, config: TextConfig):
+        super().__init__(config)
+        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.position = nn.Parameter(torch.zeros(config.max_tokens, config.width))
+        nn.init.normal_(self.embed.weight, std=0.05)
+        nn.init.normal_(self.position, std=0.02)
+        # Neighbouring pieces form words before attention relates the words.
+        self.words = nn.Conv1d(config.width, config.width, 3, padding=1)
+        self.layers = nn.ModuleList(
+            TemporalAttention(config.width, dropout=config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None = None) -> EncoderStates:
+        """token ids [B, T] -> states [B, T, width]."""
+        if values.shape[1] > self.config.max_tokens:
+            raise ValueError(f"words: {values.shape[1]} tokens but the encoder reads at most {self.config.max_tokens}")
+        valid = mask.unsqueeze(-1)
+        rate = self.config.dropout if self.training else 0.0
+        x = functional.dropout(self.embed(values) + self.position[: values.shape[1]], rate) * valid
+        x = x + functional.gelu(self.words(x.transpose(1, 2)).transpose(1, 2))
+        for layer in self.layers:
+            x = layer(x, mask)
+        return EncoderStates(self.norm(x) * valid, mask, times_s)
