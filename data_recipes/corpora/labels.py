@@ -6,8 +6,10 @@ vocabularies (GoEmotions) keep their words in the row; `common_label` maps those
 
 from difflib import get_close_matches
 
-COMMON_LABELS: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-"""The same words, in the same order, as the classes of the model."""
+from cuewise.mllm.taxonomy import LABELS
+
+COMMON_LABELS: tuple[str, ...] = LABELS
+"""The eight classes of the model, in its order."""
 
 SAME_STATE: dict[str, str] = {
     "neutral": "neutral", "calm": "calm",

@@ -32,7 +32,7 @@ class Line(dict[str, str]):
         """A number in [low, high]."""
         value = self.optional_number(column)
         if value is None or not low <= value <= high:
-            raise self.fail(column, f"{self[column]!r} is no number from {low:g} to {high:g}")
+            raise self.fail(column, f"{self[column].strip()!r} is no number from {low:g} to {high:g}")
         return value
 
     def optional_number(self, column: str) -> float | None:
