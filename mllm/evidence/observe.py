@@ -95,9 +95,11 @@ def _candidate(
 
 
 def _clash(one: _Candidate, other: _Candidate) -> bool:
-    """Two claims about the same attribute at the same time: a duplicate or a contradiction."""
+    """Two claims about the same attribute at the same time, or the echo of one: a raised second lowers the rest."""
     if one.meaning.attribute != other.meaning.attribute:
         return False
+    if one.meaning.opposite == other.meaning.name and one.found.kind == "same_speaker_rest":
+        return True
     if one.span is None or other.span is None:
         return True
     return min(one.span[1], other.span[1]) > max(one.span[0], other.span[0])
