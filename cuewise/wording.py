@@ -7,6 +7,7 @@ NOTICE = (
     "This is no diagnosis and no lie detector. Do not use it to judge people at work or in class "
     "(prohibited in the EU, AI Act, Article 5), nor without the consent of those shown."
 )
+INTENSITY = "intensity 0-5"
 VERDICT_MARK = {"supported": "✓", "contradicted": "✗", "not_measurable": "?", None: "·"}
 VERDICT_TEXT = {
     "supported": "supported",
@@ -17,7 +18,7 @@ VERDICT_TEXT = {
 REFERENCE_TEXT = {
     "same_speaker_rest": "rest of the clip",
     "population": "people in general",
-    "absolute": "fixed threshold",
+    "absolute": "against",
     None: "reference",
 }
 
@@ -29,8 +30,8 @@ def verdict(cue: Cue) -> str | None:
 
 def number(value: float) -> str:
     """Three significant digits, without exponents for everyday sizes."""
-    if value == 0:
-        return "0"
+    if value == int(value):
+        return f"{value:.0f}"
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -38,6 +39,8 @@ def number(value: float) -> str:
 
 def with_unit(value: float, unit: str | None) -> str:
     """A measured value and its unit."""
+    if unit == INTENSITY:
+        return f"{number(value)} of 5"
     return f"{number(value)} {unit}" if unit else number(value)
 
 

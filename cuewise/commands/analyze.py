@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from cuewise.mllm.media.config import MediaConfig
 
 FORMS = ("explained", "direct")
-SAMPLERS = ("uniform", "middle", "peak", "event")
-DETECTORS = ("cascade", "yunet", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speech-to-text", metavar="MODEL", help="Whisper model (folder or hub name) that writes the words"
     )
     model.add_argument("--frames", type=int, metavar="N", help="frames to read from the clip (default 16)")
-    model.add_argument("--sampler", choices=SAMPLERS, help="which frames (default uniform)")
-    model.add_argument("--detector", choices=DETECTORS, help="how faces are found (default cascade)")
+    model.add_argument("--sampler", metavar="NAME", help="which frames: uniform (default), middle, peak, event")
+    model.add_argument("--detector", metavar="NAME", help="how faces are found: cascade (default), yunet, none")
     model.add_argument("--yunet", metavar="FILE", help="YuNet model file (.onnx); chooses that detector")
 
     output = parser.add_argument_group("the output")
