@@ -21,7 +21,7 @@ def report_section(
     """The whole section. `player` is None where the clip is not in the page, `why` says why."""
     cue_ids = {id(cue): f"r{number}c{index}" for index, cue in enumerate(report.cues)}
     screen = _stage(report, player, why, posters)
-    top = "top" if player or posters else "top no-stage"
+    top = "top" if has_picture(player, posters) else "top no-stage"
     return tag(
         "article",
         _head(report),
@@ -61,13 +61,21 @@ def _head(report: EmotionReport) -> Markup:
 
 
 def _stage(report: EmotionReport, player: Markup | None, why: str, posters: list[Poster]) -> Markup | None:
+    """The clip: its player, else its frames, else its words."""
     if player is None and not posters:
-        return tag("p", f"No player: {why}.", class_="card no-player") if why else None
+        said = " ".join(word.text for word in report.words)
+        quote = tag("blockquote", said, class_="card quote") if said and not why else None
+        return tag("p", f"No player: {why}.", class_="card no-player") if why else quote
     still = None
     if posters:
         still = tag("img", src=posters[0].uri, alt="a frame of the clip", class_="still", hidden=player is not None)
     note = tag("p", f"No player: {why}." if player is None else None, class_="player-note", hidden=player is not None)
-    return tag("div", player, still, note, class_="card screen")
+    return tag("div", player, still, note, class_="card screen" if has_picture(player, posters) else "card sound-only")
+
+
+def has_picture(player: Markup | None, posters: list[Poster]) -> bool:
+    """Whether there is anything to see of the clip."""
+    return bool(posters) or (player is not None and 'class="stage"' in player)
 
 
 def _answer(report: EmotionReport) -> Markup:
@@ -185,13 +193,10 @@ def _channels(report: EmotionReport) -> Markup | None:
 def _reasoning(report: EmotionReport) -> Markup | None:
     if not report.reasoning and not report.text:
         return None
-    raw = (
-        tag("details", tag("summary", "The answer as the model wrote it"), tag("pre", report.text))
-        if report.text
-        else None
-    )
-    said = X
-    return tag("section", tag("h3", "Reasoning"), said, raw, class_="card reasoning")
+    parts = [tag("p", report.reasoning) if report.reasoning else tag("p", "No reasoning was given.", class_="absent")]
+    if report.text:
+        parts.append(tag("details", tag("summary", "The answer as the model wrote it"), tag("pre", report.text)))
+    return tag("section", tag("h3", "Reasoning"), *parts, class_="card reasoning")
 
 
 def _streams(report: EmotionReport) -> Markup | None:
