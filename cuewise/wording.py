@@ -8,6 +8,7 @@ NOTICE = (
     "(prohibited in the EU, AI Act, Article 5), nor without the consent of those shown."
 )
 INTENSITY = "intensity 0-5"
+OCCURRENCES = "times"
 VERDICT_MARK = {"supported": "✓", "contradicted": "✗", "not_measurable": "?", None: "·"}
 VERDICT_TEXT = {
     "supported": "supported",
@@ -49,6 +50,8 @@ def check_text(check: Check | None) -> str:
     if check is None:
         return "the observation holds no claim that is measured"
     parts = []
+    if check.unit == OCCURRENCES and check.measured is not None:
+        return {0: "not among the words", 1: "said once"}.get(check.measured, f"said {number(check.measured)} times")
     if check.measured is not None:
         parts.append(f"measured {with_unit(check.measured, check.unit)}")
     if check.reference is not None:

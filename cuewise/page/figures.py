@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cuewise.mllm.report import Check, EmotionReport, Signal
 from cuewise.page.markup import Markup, tag
-from cuewise.wording import INTENSITY, number
+from cuewise.wording import INTENSITY, OCCURRENCES, number
 
 CURVE_HEIGHT = 100.0
 CURVE_WIDTH = 1000.0
@@ -82,7 +82,7 @@ def _on_plane(valence: float, arousal: float) -> tuple[float, float]:
 
 def gauge(check: Check | None) -> Markup | None:
     """Measured and reference as two marks on one line, so that the size of the difference can be seen."""
-    if check is None or check.measured is None or check.reference is None:
+    if check is None or check.measured is None or check.reference is None or check.unit == OCCURRENCES:
         return None
     low, high = sorted((check.measured, check.reference))
     room = (high - low) * 0.5 or abs(high) * 0.25 or 1.0

@@ -25,18 +25,10 @@ def timeline(report: EmotionReport, posters: list[Poster], cue_ids: dict[int, st
     if duration is None:
         return None
     lanes = [_ruler(duration), _filmstrip(posters, duration)]
-    for channel in CHANNELS:
-        lanes.append(_lane(report, channel, duration, cue_ids))
-    return tag(
-        "section",
-        tag("h3", "Timeline"),
-        tag(
-            "div", *lanes, tag("div", tag("div", class_="playhead", hidden=True), class_="over", aria_hidden="true"),
-            class_="timeline", data_duration=duration, role="group", aria_label="Cues over time",
-        ),
-        _legend(),
-        class_="card lanes",
-    )  # fmt: skip
+    lanes += [_lane(report, channel, duration, cue_ids) for channel in CHANNELS]
+    over = tag("div", tag("div", class_="playhead", hidden=True), class_="over", aria_hidden="true")
+    axis = tag("div", *lanes, over, class_="timeline", role="group", aria_label="Cues over time")
+    return tag("section", tag("h3", "Timeline"), tag("div", axis, class_="scroll"), _legend(), class_="card lanes")
 
 
 def timeline_length(report: EmotionReport) -> float | None:
