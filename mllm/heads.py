@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-"""The eight common labels, in the order of the class distribution."""
+from cuewise.mllm.taxonomy import LABELS
 
 
 @dataclass(kw_only=True, slots=True)

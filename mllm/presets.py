@@ -1,0 +1,48 @@
+"""Ready-made configs."""
+
+from typing import Any
+
+from cuewise.mllm.configuration import CuewiseConfig
+from cuewise.mllm.tokenizer import default_token_ids
+
+
+def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) -> CuewiseConfig:
+    """The shipped model: about 5 million weights, trained from nothing.
+
+    Rows for the language model: voice 8 and a summary, face 8 and a summary, scene 2, words 1, fused 1.
+
+    Args:
+        vocab_size: size of the tokenizer; also the rows of the transcript encoder's own table.
+        tokens: `token_ids(tokenizer)`; not needed for a tokenizer made by `train_tokenizer`.
+    """
+    timed = {"hidden": 192}
+    streams = {
+        "face": {
+            "encoder": {"family": "conv_face"},
+            "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
+        },
+        "scene": {
+            "encoder": {"family": "conv_scene"},
+            "compressor": {"name": "mean", "tokens": 2}, "projector": {"hidden": 96},
+        },
+        "voice": {
+            "encoder": {"family": "conv_voice"},
+            "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
+        },
+        "words": {
+            "encoder": {"family": "text", "vocab_size": vocab_size, "width": 128, "layers": 2},
+            "compressor": {"name": "attn_pool", "tokens": 0, "summary": True},
+            "projector": {"hidden": 192, "times": False},
+        },
+    }  # fmt: skip
+    text_config = {
+        "model_type": "qwen3", "vocab_size": vocab_size, "hidden_size": 224, "intermediate_size": 512,
+        "num_hidden_layers": 5, "num_attention_heads": 7, "num_key_value_heads": 1, "head_dim": 32,
+        "max_position_embeddings": 2048, "tie_word_embeddings": True, "initializer_range": 0.02,
+        "bos_token_id": None, "eos_token_id": (tokens or default_token_ids())["end"],
+        "pad_token_id": (tokens or default_token_ids())["pad"],
+    }  # fmt: skip
+    return CuewiseConfig(
+        text_config=text_config, streams=streams, prefusion={"name": "attn2", "hidden": 96}, heads={},
+        tokens=tokens,
+    )  # fmt: skip

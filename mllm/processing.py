@@ -1,0 +1,226 @@
+"""`CuewiseProcessor`: media -> tensors, and prompt parts -> token ids with the right number of placeholders.
+
+Text is always encoded with special tokens split, so nothing that a person says or writes can become a placeholder.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import ProcessorMixin
+
+from cuewise.mllm.encoders.base import EncoderConfig, ImageEncoderConfig
+from cuewise.mllm.encoders.features import log_mel
+from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
+from cuewise.mllm.registry import COMPRESSORS, ENCODERS
+from cuewise.mllm.streams import FUSED, StreamPlan
+from cuewise.mllm.tensors import ClipTensors, StreamTensors, collate
+from cuewise.mllm.tokenizer import token_ids
+
+CUT_SECTIONS = ("context", "transcript")
+"""Sections of a prompt that give way, in this order, when it is too long."""
+
+_SECTION = re.compile(rf"(<({'|'.join(CUT_SECTIONS)})>)(.*?)(</\2>)", re.DOTALL)
+
+
+class Slot(Protocol):
+    """The place of one stream in a prompt, e.g. `cuewise.mllm.prompts.StreamSlot`."""
+
+    stream: str
+
+
+class CuewiseProcessor(ProcessorMixin):
+    """The tokenizer and the stream plan of one model.
+
+    Args:
+        tokenizer: any fast tokenizer with our structural tokens (`cuewise.mllm.tokenizer`).
+        streams, prefusion, features: as in `CuewiseConfig`; take them from there with `from_config`.
+    """
+
+    def __init__(
+        self, tokenizer: Any = None, streams: dict | None = None, prefusion: dict | None = None,
+        features: dict | None = None,
+    ):  # fmt: skip
+        super().__init__(tokenizer)
+        self.plan = StreamPlan.build(
+            streams or {}, prefusion or {"name": "none"}, features or {}, token_ids(tokenizer)
+        )
+        self.streams = {
+            name: asdict(stream)
+            | {"encoder": ENCODERS.resolve(stream.encoder), "compressor": COMPRESSORS.resolve(stream.compressor)}
+            for name, stream in self.plan.streams.items()
+        }
+        self.prefusion = self.plan.prefusion
+        self.features = asdict(self.plan.features)
+
+    @classmethod
+    def from_config(cls, config: Any, tokenizer: Any) -> "CuewiseProcessor":
+        """The processor that belongs to a `CuewiseConfig`; raises ValueError where the token ids differ."""
+        processor = cls(tokenizer, config.streams, config.prefusion, config.features)
+        processor.check(config)
+        return processor
+
+    def check(self, config: Any) -> None:
+        """Raise ValueError unless this processor writes what a model with `config` reads."""
+        for name, mine, model in (
+            ("tokens", asdict(self.plan.tokens), asdict(config.plan.tokens)), ("streams", self.streams, config.streams),
+            ("prefusion", self.prefusion, config.plan.prefusion), ("features", self.features, config.features),
+        ):  # fmt: skip
+            if mine != model:
+                raise ValueError(
+                    f"processor and model disagree on `{name}`: {mine} and {model}; load both from one folder"
+                )
+        size = getattr(config.text_config, "vocab_size", None)
+        if size is not None and len(self.tokenizer) > size:
+            raise ValueError(
+                f"the tokenizer has {len(self.tokenizer)} ids but the language model {size}; "
+                "set text_config.vocab_size or call model.resize_token_embeddings"
+            )
+
+    # Media
+
+    def tensors(self, media: Media) -> ClipTensors:
+        """What the encoders eat, one entry per stream that is present in `media` and known to the model."""
+        make = {"face": self._face, "scene": self._scene, "voice": self._voice, "words": self._words}
+        built = {name: make[name](media, stream.encoder_config) for name, stream in self.plan.streams.items()}
+        return ClipTensors({name: tensors for name, tensors in built.items() if tensors is not None})
+
+    def collate(
+        self, clips: Sequence[ClipTensors], device: str | torch.device | None = None
+    ) -> dict[str, Tensor]:
+        """One padded batch, see `cuewise.mllm.tensors`."""
+        return collate(clips, device)
+
+    def num_tokens(self, clip: ClipTensors) -> dict[str, int]:
+        """{slot: rows} that the model will make of this clip, `fused` included."""
+        return self.plan.num_tokens(clip.lengths)
+
+    def _face(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
+        """Crops of the frames in which the face was found, with the times of those frames."""
+        if media.face is None or not media.face.found.any():
+            return None
+        found = media.face.found
+        return _pictures(media.face.crops[found], media.frame_times_s[found], encoder)
+
+    def _scene(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
+        if media.frames is None or not len(media.frames):
+            return None
+        return _pictures(media.frames, media.frame_times_s, encoder)
+
+    def _voice(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
+        if media.samples is None or not len(media.samples):
+            return None
+        if self.plan.features.sample_rate != SAMPLE_RATE_HZ:
+            raise ValueError(
+                f"features.sample_rate is {self.plan.features.sample_rate} but media is read at {SAMPLE_RATE_HZ} Hz; "
+                f"set it to {SAMPLE_RATE_HZ}"
+            )
+        if encoder.input_kind == "samples":
+            wave = torch.from_numpy(np.ascontiguousarray(media.samples, dtype=np.float32))
+            return StreamTensors(wave, torch.arange(len(wave)) / SAMPLE_RATE_HZ)
+        bands = log_mel(media.samples, self.plan.features)
+        return StreamTensors(bands, self.plan.features.times_s(len(bands)))
+
+    def _words(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
+        said = (media.transcript or " ".join(word.text for word in media.words)).strip()
+        ids = self.text_ids(said)[-encoder.max_tokens :]
+        return StreamTensors(torch.tensor(ids)) if ids else None
+
+    # Prompts
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of plain text; what looks like a special token stays text."""
+        if not text:
+            return []
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return list(ids)
+
+    def prompt_ids(
+        self, parts: Sequence[str | Slot], present: Mapping[str, int] | None = None, max_tokens: int | None = None
+    ) -> list[int]:
+        """A prompt from `cuewise.mllm.prompts.build` as ids, up to where the answer begins.
+
+        Args:
+            parts: strings, and slots with a `stream`. `words` and `fused` rows, which the text does not mention, come
+                first.
+            present: {slot: rows} from `num_tokens`. A slot that is not present writes nothing.
+            max_tokens: longest prompt; context and then transcript give way, media never does.
+        """
+        present = {slot: count for slot, count in (present or {}).items() if count}
+        named = [part.stream for part in parts if not isinstance(part, str)]
+        self._check_slots(named, present)
+        ids = self.plan.tokens
+        pieces: list[tuple[str, list[int]]] = [("", [ids.user])]
+        pieces += [("", self._slot_ids(slot, present)) for slot in (FUSED, "words") if slot not in named]
+        for part in parts:
+            pieces += self._text_pieces(part, max_tokens) if isinstance(part, str) else [
+                ("", self._slot_ids(part.stream, present))
+            ]  # fmt: skip
+        pieces.append(("", [ids.assistant]))
+        if max_tokens is not None:
+            pieces = _shorten(pieces, max_tokens)
+        return [token for _, piece in pieces for token in piece]
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Ids of an answer to learn, with the end token."""
+        return [*self.text_ids(text), self.plan.tokens.end]
+
+    def _check_slots(self, named: list[str], present: Mapping[str, int]) -> None:
+        twice = [slot for slot in named if named.count(slot) > 1]
+        if twice:
+            raise ValueError(f"the prompt shows {twice[0]} twice; each stream has one place")
+        lost = [slot for slot in present if slot not in named and slot not in (FUSED, "words")]
+        if lost:
+            raise ValueError(
+                f"{lost[0]} has {present[lost[0]]} rows but no place in the prompt; build the prompt with this stream "
+                "or leave the stream out of the clip"
+            )
+
+    def _slot_ids(self, slot: str, present: Mapping[str, int]) -> list[int]:
+        ids = self.plan.tokens
+        if slot not in present:
+            return []
+        return [ids.begins[slot], *[ids.placeholders[slot]] * present[slot], ids.media_end]
+
+    def _text_pieces(self, text: str, max_tokens: int | None) -> list[tuple[str, list[int]]]:
+        """(section that may be cut or "", ids); one piece unless there is a limit, because pieces may split words."""
+        if max_tokens is None:
+            return [("", self.text_ids(text))]
+        pieces, last = [], 0
+        for match in _SECTION.finditer(text):
+            pieces += [("", self.text_ids(text[last : match.end(1)])), (match[2], self.text_ids(match[3]))]
+            last = match.end(3)
+        return [*pieces, ("", self.text_ids(text[last:]))]
+
+
+def _shorten(pieces: list[tuple[str, list[int]]], max_tokens: int) -> list[tuple[str, list[int]]]:
+    """Cut context, then transcript, from their beginning until the prompt fits."""
+    over = sum(len(ids) for _, ids in pieces) - max_tokens
+    for section in CUT_SECTIONS:
+        for index, (name, ids) in enumerate(pieces):
+            if over > 0 and name == section:
+                cut = min(over, len(ids))
+                pieces[index], over = (name, ids[cut:]), over - cut
+    if over > 0:
+        raise ValueError(
+            f"the prompt is {over} tokens longer than max_tokens={max_tokens} even without context and transcript; "
+            "raise max_tokens or shorten the question (media is never cut)"
+        )
+    return pieces
+
+
+def _pictures(images: np.ndarray, times_s: np.ndarray, encoder: ImageEncoderConfig) -> StreamTensors:
+    """uint8 [T, h, w, 3] RGB -> uint8 [T, S, S, 3 or 1]."""
+    size = encoder.image_size
+    scaled = []
+    for image in images:
+        shrinks = image.shape[0] > size or image.shape[1] > size
+        part = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        scaled.append(part if encoder.colour else cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)[..., None])
+    values = torch.from_numpy(np.ascontiguousarray(np.stack(scaled)))
+    return StreamTensors(values, torch.as_tensor(np.asarray(times_s), dtype=torch.float32))
