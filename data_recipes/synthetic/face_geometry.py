@@ -13,11 +13,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from cuewise.data_recipes.synthetic.face_appearance import Appearance
+from cuewise.mllm.evidence.face import ANGLES, UNITS
 
-UNITS = (
-    "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU15", "AU17", "AU24", "AU25", "AU26", "AU43",
-)  # fmt: skip
-ANGLES = ("head yaw", "head pitch", "head roll", "gaze yaw", "gaze pitch")
 ACTIONS = UNITS + ANGLES
 INDEX = {name: position for position, name in enumerate(ACTIONS)}
 
