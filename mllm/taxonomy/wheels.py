@@ -61,30 +61,45 @@ class LabelMasks(dict):
         super().__init__()
         self.table = table
         self.fields: list[Field] = []
-        self._bits: list[dict[str, int]] = []
+        self._looked_up: list[tuple[str, dict[str, int]]] = []
+        self._compiled: list[tuple[int, dict[int, int]]] = []
+        self._by_words: dict[int, int] = {}
         shift = 0
         for metric_id in metric_ids:
             values = table.values(metric_id)
             self.fields.append(Field(metric_id, shift, (1 << len(values)) - 1, values))
-            self._bits.append({value: 1 << (shift + bit) for bit, value in enumerate(values)})
+            bits = {value: 1 << (shift + bit) for bit, value in enumerate(values)}
+            if metric_id in table.lookups and not table.repaired:
+                first = {table.word_bit[word]: bits[sector] for word, sector in table.lookups[metric_id].items()}
+                self._compiled.append((sum(first), first))
+            else:
+                self._looked_up.append((metric_id, bits))
             shift += len(values)
 
     def __missing__(self, raw: str) -> int:
-        label, mask = normalise(raw), 0
-        for field, bits in zip(self.fields, self._bits):
-            value = self.table.value(label, field.metric_id)
-            if value is not None:
-                mask |= bits[value]
+        label, mask, words = normalise(raw), 0, 0
+        roots = self.table.roots.get(label)
+        if roots is not None or self.table.repaired:
+            for metric_id, bits in self._looked_up:
+                value = self.table.value(label, metric_id)
+                mask |= 0 if value is None else bits[value]
+        for root in roots or ():
+            words |= self.table.root_words[root]
+        if words:
+            mask |= self._by_words.get(words) or self._decide(words)
         if len(self) >= _CACHED_LABELS:
             self.clear()
         self[raw] = mask
         return mask
 
-    def union(self, labels: Iterable[str]) -> int:
-        """Joint mask of several labels."""
+    def _decide(self, words: int) -> int:
+        """Sectors of a set of wheel words: bits are in alphabetical order, so the lowest known one decides."""
         mask = 0
-        for label in labels:
-            mask |= self[label]
+        for known, first in self._compiled:
+            candidates = words & known
+            if candidates:
+                mask |= first[candidates & -candidates]
+        self._by_words[words] = mask
         return mask
 
 
@@ -98,6 +113,9 @@ class WheelTable:
         self.repaired = profile == "cuewise2026"
         self.roots, self.wheel_words = _read_spellings(drop_2026=profile != "affectgpt2025")
         self.lookups = _read_wheels()
+        words = sorted({word for lookup in self.lookups.values() for word in lookup})
+        self.word_bit = {word: 1 << index for index, word in enumerate(words)}
+        self.root_words = {root: sum(self.word_bit[word] for word in of) for root, of in self.wheel_words.items()}
         self._masks: dict[tuple[str, ...], LabelMasks] = {}
 
     def masks(self, metric_ids: tuple[str, ...] = METRIC_IDS) -> LabelMasks:
@@ -163,9 +181,13 @@ class WheelTable:
             raise ValueError(f"unknown metric id {metric_id!r}; known: {', '.join(METRIC_IDS)}") from None
 
 
-@cache
 def wheel_table(profile: Profile = "affectgpt2025") -> WheelTable:
     """The table of a profile, read once per process."""
+    return _table(profile)
+
+
+@cache
+def _table(profile: Profile) -> WheelTable:
     return WheelTable(profile)
 
 

@@ -1,0 +1,73 @@
+"""Names of metrics -> functions, imported only when used, so that scoring one file loads one family."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, Literal
+
+from .base import MetricInputError, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One entry of the registry. `target` is ``module:function`` below `cuewise.eval.metrics`."""
+
+    name: str
+    target: str
+    per: Literal["sample", "dataset", "run"]
+    """What one call scores: a single gt and pred, two lists of samples, or whole runs per data set."""
+    summary: str
+    options: tuple[tuple[str, Any], ...] = ()
+    numbers: tuple[str, ...] = ()
+    """Sides (``gt``, ``pred``) whose table cells are numbers."""
+    beside: str | None = None
+    """Our own variant, always printed beside this published metric."""
+    key: str | None = None
+    """Name of the result of a function that reads `pred` alone and returns one plain value."""
+
+    def compute(self, gt: Any, pred: Any) -> dict[str, Any]:
+        """Result as plain values; raises MetricInputError for input the metric cannot read."""
+        module, _, name = self.target.partition(":")
+        function: Callable[..., Any] = getattr(import_module(f"{__package__}.{module}"), name)
+        if self.key is not None:
+            return {self.key: function(pred)}
+        result = function(gt, pred, **dict(self.options))
+        return result.as_dict() if isinstance(result, Score) else result
+
+
+def _table(*metrics: Metric) -> dict[str, Metric]:
+    return {entry.name: entry for entry in metrics}
+
+
+METRICS = _table(
+    Metric("parse_labels", "labels:parse_labels", "sample", "label value -> list of labels", key="labels"),
+    Metric("clean_llm_output", "labels:clean_llm_output", "sample", "extraction answer -> label text", key="text"),
+    Metric("map_labels", "labels:map_labels", "sample", "labels -> wheel words", key="maps"),
+    Metric("ew_sample", "ew:ew_sample", "sample", "emotion-wheel set scores of one sample, in full"),
+    Metric("ew_dataset", "ew:ew_dataset", "dataset", "emotion-wheel set scores (OV-MER, OV-MERD+, MER2025)",
+           beside="ew_dataset_cuewise2026"),
+    Metric("ew_dataset_mer2026", "ew:ew_dataset", "dataset", "the same in profile mer2026 (MER2026 track 2)",
+           (("profile", "mer2026"),), beside="ew_dataset_cuewise2026"),
+    Metric("ew_dataset_cuewise2026", "ew:ew_dataset", "dataset", "the same in our repaired profile",
+           (("profile", "cuewise2026"),)),
+    Metric("hit_rate", "hits:hit_rate", "dataset", "hit rate over five wheels (MER2023, MER2024, MELD, IEMOCAP)",
+           beside="hit_rate_cuewise2026"),
+    Metric("hit_rate_cuewise2026", "hits:repaired_hit_rate", "dataset", "hit rate in our repaired profile"),
+    Metric("hit_or_not", "hits:hit_or_not", "sample", "does one sample hit, per wheel and in any"),
+    Metric("sentiment", "sentiment:sentiment", "dataset", "binary sentiment WAF and accuracy (MOSI, MOSEI, SIMS)",
+           numbers=("gt",)),
+    Metric("discrete6", "sentiment:discrete6", "dataset", "six-class WAF and accuracy (MER track 1)"),
+    Metric("unibench_run", "unibench:unibench_run", "run", "nine data sets, best checkpoint each, as published"),
+    Metric("parse_answer", "answers:parse_answer", "sample", "an answer in our format, parsed and checked"),
+    Metric("classification", "classification:classification", "dataset", "UAR, WAR, weighted and macro F1"),
+)  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; the error names the nearest one."""
+    if name in METRICS:
+        return METRICS[name]
+    near = get_close_matches(str(name), METRICS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(METRICS)}"
+    raise MetricInputError(f"unknown metric {name!r}; {hint}")
