@@ -20,10 +20,10 @@ DEGREES: tuple[Degree, ...] = ("slightly", "clearly", "strongly")
 AMOUNTS: dict[str, tuple[float, float, float]] = {
     "pitch": (2.0, 4.0, 7.0),
     "loudness": (3.0, 6.0, 10.0),
-    "rate": (1.18, 1.4, 1.75),
+    "rate": (1.25, 1.5, 1.9),
     "pitch range": (1.4, 1.9, 2.8),
-    "tremor": (0.6, 1.2, 2.2),
-    "breathiness": (5.0, 10.0, 16.0),
+    "tremor": (0.9, 1.6, 2.6),
+    "breathiness": (6.5, 12.0, 18.0),
 }
 """What an event changes, for slightly, clearly, strongly: pitch in semitones, loudness in dB, rate and pitch range as
 factors, tremor as semitones of a 5-8 Hz modulation (peak), breathiness in dB of aspiration noise."""
@@ -32,11 +32,11 @@ SLOPES: dict[str, tuple[float, float, float]] = {"pitch": (3.0, 5.5, 9.0), "loud
 """Rising and falling pitch in semitones/s and loudness in dB/s; other attributes go from one side of their amount to
 the other. The way from begin to end of an event is at most `MAX_SWEEP`, so strong trends need spans below 2 s."""
 
-MAX_SWEEP = {"pitch": 18.0, "loudness": 22.0}
+MAX_SWEEP = {"pitch": 18.0, "loudness": 22.0, "breathiness": 20.0}
 MORE_PAUSES: dict[Degree, tuple[int, float]] = {"slightly": (2, 0.24), "clearly": (1, 0.26), "strongly": (1, 0.45)}
 """`pauses more`: after how many words a pause comes, and its seconds."""
 
-USUAL_PAUSES: dict[Degree, tuple[int, float]] = {"slightly": (3, 0.26), "clearly": (2, 0.3), "strongly": (1, 0.34)}
+USUAL_PAUSES: dict[Degree, tuple[int, float]] = {"slightly": (4, 0.28), "clearly": (3, 0.32), "strongly": (3, 0.42)}
 """Pauses outside a `pauses fewer` event, so that there is something to leave out inside it."""
 
 DIRECTIONS = dict.fromkeys(AMOUNTS, ("higher", "lower", "steady", "rising", "falling")) | {"pauses": ("more", "fewer")}
@@ -170,8 +170,8 @@ def _fit(program: VoiceProgram) -> Timeline:
         low, high = wanted, MAX_SYLLABLES_PER_S
         timeline = _lay_out(program, tokens, high)
         if timeline.end > room:
-            raise ValueError(f"a transcript of {len(tokens)} words does not fit a clip of {program.duration_s} s even at "
-                             f"{high} syllables/s; shorten it or lengthen the clip")  # fmt: skip
+            raise ValueError(f"{len(tokens)} words do not fit a clip of {program.duration_s} s even at {high} "
+                             "syllables/s; shorten the transcript or lengthen the clip")  # fmt: skip
         for _ in range(12):
             middle = (low + high) / 2
             attempt = _lay_out(program, tokens, middle)
@@ -188,10 +188,11 @@ def _lay_out(program: VoiceProgram, tokens: list[tuple[str, str, list[str]]], ra
     for number, (text, mark, named) in enumerate(tokens):
         start, begun = now, now if begun is None else begun
         accented = len(text) > 3 or begun == now
+        even = _evenness(named, rate * stretch)
         for name in named:
             for i, phone in enumerate(PHONES[name]):
                 speed = np.exp(_level_at(program, "rate", now))
-                seconds = phone.duration * stretch / speed * rng.uniform(0.88, 1.12)
+                seconds = phone.duration * even * stretch / speed * rng.uniform(0.88, 1.12)
                 line.pieces.append((name, i, now, now + seconds))
                 if phone.is_nucleus:
                     line.nuclei.append((now + seconds / 2, accented))
@@ -205,6 +206,14 @@ def _lay_out(program: VoiceProgram, tokens: list[tuple[str, str, list[str]]], ra
             now, begun, since = now + pause, None, 0
     line.end = line.words[-1].end
     return line
+
+
+def _evenness(named: list[str], usual_rate: float) -> float:
+    """Factor on a word's length that brings it two thirds of the way to an even rhythm of syllables."""
+    phones = [phone for name in named for phone in PHONES[name]]
+    length = sum(phone.duration for phone in phones)
+    even = sum(phone.is_nucleus for phone in phones) / usual_rate
+    return float(np.clip((length + 2 * even) / 3 / length, 0.6, 1.6))
 
 
 def _pause_after(program: VoiceProgram, mark: str, words_since: int, now: float) -> float:
@@ -232,7 +241,7 @@ def _event_level(event: VoiceEvent, times: np.ndarray) -> np.ndarray:
         slope = SLOPES[event.attribute][DEGREES.index(event.degree)]
         sweep = min(slope * length, MAX_SWEEP[event.attribute])
     else:
-        sweep = 2 * _log_amount(event.attribute, event.degree)
+        sweep = min(2 * _log_amount(event.attribute, event.degree), MAX_SWEEP.get(event.attribute, np.inf))
     ramp = (times - event.start) / length - 0.5
     return inside * ramp * sweep * (1 if event.direction == "rising" else -1)
 
@@ -300,7 +309,9 @@ def _tremor(program: VoiceProgram, times: np.ndarray) -> np.ndarray:
 
 def _breath(program: VoiceProgram, times: np.ndarray) -> np.ndarray:
     """[C] dB of extra aspiration. Events that lower it, or let it rise or fall, presume a breathy voice."""
-    base = max((_log_amount("breathiness", event.degree) for event in _presuming(program, "breathiness")), default=0.0)
+    most = MAX_SWEEP["breathiness"] / 2
+    base = max((min(_log_amount("breathiness", e.degree), most if e.direction != "lower" else np.inf)
+                for e in _presuming(program, "breathiness")), default=0.0)  # fmt: skip
     return base + _level(program, "breathiness", times)
 
 

@@ -24,6 +24,9 @@ BREATH_DB = -20.0
 
 BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 200.0, 280.0)
 UPPER_FORMANTS_HZ = (3500.0, 4500.0)
+EVEN_VOWELS = 0.8
+"""Share of the level differences between vowels, which formants bring along, that the speaker makes up for."""
+
 F0_LIMITS_HZ = (60.0, 560.0)
 _WINDOW, _HOP, _FFT = 512, 128, 1024
 
@@ -147,7 +150,9 @@ def _formant_response(formants: np.ndarray, num_samples: int) -> np.ndarray:
     for column, bandwidth in enumerate(BANDWIDTHS_HZ):
         centre = targets[:, column : column + 1]
         response *= centre**2 / (centre**2 - hertz**2 + 1j * hertz * np.float32(bandwidth))
-    return response
+    # Speakers give close vowels more effort; without that "ee" would be 10 dB below "ah".
+    power = (np.abs(response) ** 2 / (1 + (hertz / 400) ** 2)).mean(1, keepdims=True)
+    return response * (power / power.mean()) ** (-0.5 * EVEN_VOWELS)
 
 
 def _hiss_response(hiss_hz: np.ndarray, num_samples: int) -> np.ndarray:

@@ -35,6 +35,15 @@ SILENCE_THRESHOLD = 0.03
 OCTAVE_COST = 0.02
 OCTAVE_JUMP_COST = 0.5
 VOICING_CHANGE_COST = 0.2
+SPEAKER_RANGE = np.array([0.55, 2.2])
+"""The second pass looks from the first pass' first quartile times the one to its third quartile times the other: what
+lies outside is creak, or a hiss that happens to look periodic (De Looze and Hirst 2008 use two passes likewise)."""
+
+HISS_SHARE = 0.15
+"""Where the pitch band holds less than this share of the power, friction drowns the voice, if there is one."""
+
+HISS_COST = 0.6
+
 TONE_SHARE = 0.998
 """A frame with more than this share of its power within one spectral line is a whistle or a beep, not a voice."""
 
@@ -69,16 +78,21 @@ def track_pitch(samples: np.ndarray) -> PitchTrack:
     samples = np.asarray(samples, np.float32)
     total = frame_count(len(samples))
     parts = [_analyse(samples, first, min(first + _CHUNK_FRAMES, total)) for first in range(0, total, _CHUNK_FRAMES)]
-    lags, strengths, peaks, is_tone, levels = (np.concatenate([part[i] for part in parts]) for i in range(5))
+    lags, strengths, peaks, is_tone, levels, shares = (np.concatenate([part[i] for part in parts]) for i in range(6))
     loudest = float(peaks.max())
     if loudest <= 1e-5:
         nothing = np.full(total, np.nan, np.float32)
         return PitchTrack(nothing, np.zeros(total, np.float32), nothing.copy(), levels)
     relative = peaks / loudest
     silence = np.maximum(0.0, 2.0 - relative * (1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
-    unvoiced = VOICING_THRESHOLD + silence + 10.0 * is_tone
+    hiss = HISS_COST * np.maximum(0.0, 1.0 - shares / HISS_SHARE)
+    unvoiced = VOICING_THRESHOLD + silence + hiss + 10.0 * is_tone
     f0, periodicity = _best_path(lags, strengths, unvoiced)
-    noise = np.concatenate([_noise_ratio(part[5], f0[i * _CHUNK_FRAMES : (i + 1) * _CHUNK_FRAMES])
+    if np.isfinite(f0).any():
+        lower, upper = np.nanpercentile(f0, [25, 75]) * SPEAKER_RANGE
+        heard = SAMPLE_RATE_HZ / lags
+        f0, periodicity = _best_path(lags, np.where((heard > lower) & (heard < upper), strengths, -1.0), unvoiced)
+    noise = np.concatenate([_noise_ratio(part[6], f0[i * _CHUNK_FRAMES : (i + 1) * _CHUNK_FRAMES])
                             for i, part in enumerate(parts)])  # fmt: skip
     return PitchTrack(f0, periodicity, noise, levels)
 
@@ -96,18 +110,19 @@ def _windows(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np
 
 
 def _analyse(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, ...]:
-    """Candidates of frames first to last: lags [T, K], strengths [T, K], peaks [T], is_tone [T], levels [T], noise
-    autocorrelation [T, L]."""
+    """Of frames first to last: lags [T, K], strengths [T, K], peaks [T], is_tone [T], syllable levels [T], share of the
+    power in the pitch band [T], autocorrelation of the noise band [T, L]."""
     frames, window = _windows(samples, first, last)
-    peaks = np.abs(frames).max(1)
     power = np.abs(fft.rfft(frames, _FFT_SIZE, axis=1)) ** 2
     max_lag = int(SAMPLE_RATE_HZ / MIN_F0_HZ) + 2
     norm = fft.irfft(np.abs(fft.rfft(window, _FFT_SIZE)) ** 2)[:max_lag]
-    correlation = _autocorrelation(power, PITCH_BAND_HZ, norm)
-    lags, strengths = _candidates(correlation)
+    lags, strengths = _candidates(_autocorrelation(power, PITCH_BAND_HZ, norm))
     levels = 10 * np.log10(_band(power, SYLLABLE_BAND_HZ).sum(1) / (window**2).sum() / _FFT_SIZE + 1e-10)
-    return lags, strengths, peaks, _is_tone(power), levels.astype(np.float32), _autocorrelation(power, NOISE_BAND_HZ,
-                                                                                                norm)  # fmt: skip
+    low = _band(power, PITCH_BAND_HZ).sum(1)
+    peaks = np.sqrt(2 * low / (window**2).sum() / _FFT_SIZE)
+    shares = low / np.maximum(power.sum(1), 1e-12)
+    noise = _autocorrelation(power, NOISE_BAND_HZ, norm)
+    return lags, strengths, peaks, _is_tone(power), levels.astype(np.float32), shares, noise
 
 
 def _band(power: np.ndarray, band_hz: tuple[float, float]) -> np.ndarray:

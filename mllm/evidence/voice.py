@@ -25,6 +25,7 @@ MIN_VOICED_S = 0.3
 REGISTER_EDGE_HZ = 165.0
 """Between the median pitch of most men and of most women in quiet speech."""
 
+SYLLABLE_REACH_S = 0.04
 TREMOR_BAND_HZ = (3.0, 12.0)
 MAX_SIGNAL_POINTS = 400
 UNITS: dict[str, str] = {
@@ -50,7 +51,7 @@ class VoiceMeasures:
         """float [n] mono sound in [-1, 1]; values that are not finite count as silence."""
         samples = np.asarray(samples)
         if samples.ndim != 1:
-            raise ValueError(f"voice samples must be one channel [n], got shape {samples.shape}; mix the channels first")
+            raise ValueError(f"voice samples must be one channel [n], got shape {samples.shape}; mix the channels")
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be > 0 Hz, got {sample_rate}")
         self.duration_s = len(samples) / sample_rate
@@ -71,15 +72,15 @@ class VoiceMeasures:
         spoken = np.flatnonzero(self.speech_mask)
         self._talk: Span = (spoken[0] * HOP_S, (spoken[-1] + 1) * HOP_S) if len(spoken) else (0.0, 0.0)
         self._readers: dict[str, Callable[[list[Span], np.ndarray], float]] = {
-            "pitch": lambda spans, inside: float(np.median(self.f0_hz[inside & self.voiced_mask])),
+            "pitch": lambda spans, inside: float(np.nanmedian(self.f0_hz[inside])),
             "loudness": lambda spans, inside: float(self.loudness_db[inside & self.speech_mask].mean()),
             "rate": self._rate,
-            "pitch range": lambda spans, inside: float(np.ptp(np.percentile(self._voiced(inside), [10, 90]))),
+            "pitch range": lambda spans, inside: float(np.ptp(np.nanpercentile(self._semitones[inside], [10, 90]))),
             "tremor": self._read_tremor,
-            "breathiness": lambda spans, inside: float(np.median(self.noise_ratio_db[inside & self.voiced_mask])),
+            "breathiness": lambda spans, inside: float(np.nanmean(self.noise_ratio_db[inside])),
             "pauses": self._pauses,
-            "pitch trend": lambda spans, inside: self._slope(self._semitones, spans, self.voiced_mask),
-            "loudness trend": lambda spans, inside: self._slope(self.loudness_db, spans, self.speech_mask),
+            "pitch trend": lambda spans, inside: _slope(self.times_s[self.voiced_mask], self._voiced(), spans),
+            "loudness trend": lambda spans, inside: _slope(self.syllable_times_s, self._syllable_levels(), spans),
         }
 
     def read(self, quantity: str, spans: Sequence[Span] | None = None) -> Reading:
@@ -119,25 +120,28 @@ class VoiceMeasures:
             inside |= (self.times_s >= start) & (self.times_s < end)
         return inside
 
-    def _voiced(self, inside: np.ndarray) -> np.ndarray:
-        return self._semitones[inside & self.voiced_mask]
+    def _voiced(self) -> np.ndarray:
+        return self._semitones[self.voiced_mask]
 
-    def _talking(self, spans: list[Span]) -> list[Span]:
-        """The spans cut to the stretch from the first to the last speech of the clip."""
-        first, last = self._talk
-        cut = [(max(start, first), min(end, last)) for start, end in spans]
-        return [(start, end) for start, end in cut if end > start]
+    def _syllable_levels(self) -> np.ndarray:
+        """dB at the peak of each syllable: trends read from all frames would follow consonants more than effort."""
+        around = round(SYLLABLE_REACH_S / HOP_S)
+        peaks = (self.syllable_times_s / HOP_S).astype(int)
+        return np.array([self.loudness_db[max(peak - around, 0) : peak + around + 1].max() for peak in peaks])
 
     def _rate(self, spans: list[Span], inside: np.ndarray) -> float:
-        """Syllables/s. A syllable that a span cuts counts in part, so that short spans are not quantised."""
-        spans = self._talking(spans)
-        seconds = sum(end - start for start, end in spans)
-        count = len(self.syllable_times_s)
-        if count == 0 or seconds <= 0:
+        """Syllables a second of speaking, pauses left out. A syllable that a span cuts counts in part, so that short
+        spans are not quantised."""
+        spoken = np.concatenate([[0.0], np.cumsum(self.speech_mask) * HOP_S])
+        edges = np.arange(len(spoken)) * HOP_S
+        knots = np.interp(self.syllable_times_s, edges, spoken)
+        count = len(knots)
+        if count == 0:
             return float("nan")
-        knots = np.concatenate([[self._talk[0]], self.syllable_times_s, [self._talk[1]]])
+        knots = np.concatenate([[0.0], knots, [spoken[-1]]])
         counted = np.concatenate([[0.0], np.arange(count) + 0.5, [float(count)]])
-        return sum(np.interp(end, knots, counted) - np.interp(start, knots, counted) for start, end in spans) / seconds
+        begin, end = (np.interp([span[i] for span in spans], edges, spoken) for i in (0, 1))
+        return float((np.interp(end, knots, counted) - np.interp(begin, knots, counted)).sum() / (end - begin).sum())
 
     def _pauses(self, spans: list[Span], inside: np.ndarray) -> float:
         """Share of the time between the clip's first and last speech that is silent inside the spans."""
@@ -151,17 +155,18 @@ class VoiceMeasures:
             return float("nan")
         return float(np.sqrt(np.mean(np.minimum(size, 3 * np.median(size)) ** 2)))
 
-    def _slope(self, curve: np.ndarray, spans: list[Span], valid: np.ndarray) -> float:
-        """Least-squares slope a second of the curve over its valid frames; several spans share one slope."""
-        above = below = 0.0
-        for span in spans:
-            frames = self._inside([span]) & valid
-            if frames.sum() < 3:
-                continue
-            times = self.times_s[frames] - self.times_s[frames].mean()
-            above += float(times @ (curve[frames] - curve[frames].mean()))
-            below += float(times @ times)
-        return above / below if below > 0 else float("nan")
+
+def _slope(times_s: np.ndarray, values: np.ndarray, spans: list[Span]) -> float:
+    """Least-squares slope a second of the points inside the spans, which share one slope; NaN below three points."""
+    above = below = 0.0
+    for start, end in spans:
+        inside = (times_s >= start) & (times_s < end)
+        if inside.sum() < 3:
+            continue
+        times = times_s[inside] - times_s[inside].mean()
+        above += float(times @ (values[inside] - values[inside].mean()))
+        below += float(times @ times)
+    return above / below if below > 0 else float("nan")
 
 
 def _modulation(semitones: np.ndarray) -> np.ndarray:
