@@ -24,7 +24,7 @@ def load(model: str = "nano", **options: Any) -> "Analyzer":
 def analyze(clip: Clip | str, *, model: str = "nano", form: str = "explained", **clip_fields: Any) -> EmotionReport:
     """Report on one clip: a `Clip`, or the path of a file with more of `Clip`'s fields by name.
 
-    Loads the model for this one call; for many clips use `load` once. Raises `cuewise.mllm.pipeline.AnalyzeError`
+    Loads the model for this one call; for many clips use `load` once. Raises `cuewise.mllm.media.MediaError`
     when the clip cannot be read.
     """
     if isinstance(clip, Clip):
