@@ -1,0 +1,152 @@
+"""From what the model said about one clip to its `EmotionReport`: the origin of each field in one place.
+
+docs/answer-format.md has the table of fields and sources that this file implements.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from cuewise.mllm.engine.base import Completion
+from cuewise.mllm.evidence.measure import signals
+from cuewise.mllm.evidence.types import Measurements
+from cuewise.mllm.media.types import Media
+from cuewise.mllm.report import (
+    CHANNELS,
+    PROBLEM_TEXT,
+    Agreement,
+    Channel,
+    ChannelReading,
+    Cue,
+    Emotion,
+    EmotionReport,
+    FaceBox,
+    ParsedAnswer,
+    Problem,
+    StreamInfo,
+    Track,
+)
+from cuewise.mllm.taxonomy import flagged, nearest_common, same_core
+
+CONFLICT_ABOVE = 0.5
+"""Two channels conflict only when both are at least this sure."""
+
+NO_SIDE = frozenset({"neutral", "calm"})
+"""A channel that shows nothing in particular contradicts nobody."""
+
+
+@dataclass(slots=True)
+class Answered:
+    """All that is known about one clip when its answer has been written."""
+
+    name: str
+    model: str
+    media: Media
+    measurements: Measurements
+    answer: ParsedAnswer
+    completion: Completion
+    pieces: list[str]
+    """Text of each token of the completion, in order."""
+
+    cues: list[Cue]
+    distribution: dict[str, float]
+    channels: dict[Channel, ChannelReading]
+    va: tuple[float, float] | None
+    tokens: dict[str, int]
+    timing_ms: dict[str, float] = field(default_factory=dict)
+
+
+def build_report(found: Answered, abstain_below: float = 0.0) -> EmotionReport:
+    """The report of one clip."""
+    media, answer = found.media, found.answer
+    shown = [label for label in answer.labels if not flagged(label)]
+    confidence = answer.confidence
+    if confidence is None and found.distribution:
+        confidence = max(found.distribution.values())
+    return EmotionReport(
+        model=found.model, clip=found.name, start=media.start_s, duration=media.duration_s, form=answer.form,
+        emotions=[score_label(label, found) for label in shown],
+        distribution=found.distribution,
+        valence=found.va[0] if found.va else None, arousal=found.va[1] if found.va else None,
+        confidence=confidence, unsure=confidence is None or confidence < abstain_below,
+        agreement=agree(found.channels, shown), cues=found.cues, reasoning=answer.reasoning,
+        words=media.words, streams=stream_infos(found), tracks=tracks(media),
+        signals=signals(found.measurements),
+        withheld=[label for label in answer.labels if flagged(label)],
+        timing_ms=found.timing_ms,
+        problems=[*media.problems, *(Problem(code=code, message=PROBLEM_TEXT[code]) for code in answer.problems)],
+        text=found.completion.text,
+    )  # fmt: skip
+
+
+def score_label(label: str, found: Answered) -> Emotion:
+    """Probability of the head class the label belongs to, else the geometric mean of its token probabilities."""
+    common = nearest_common(label)
+    if common in found.distribution:
+        return Emotion(label=label, score=found.distribution[common], score_kind="class_head")
+    score = token_probability(label, found.pieces, found.completion.logprobs)
+    return Emotion(label=label, score=score, score_kind=None if score is None else "token_probability")
+
+
+def token_probability(label: str, pieces: list[str], logprobs: list[float]) -> float | None:
+    """Length-normalised probability of the tokens that wrote `label`, looked for after the last ``<answer>``."""
+    text = "".join(pieces).lower()
+    start = text.find(label, max(text.rfind("<answer>"), 0))
+    if start < 0 or len(logprobs) != len(pieces):
+        return None
+    end, at, chosen = start + len(label), 0, []
+    for piece, logprob in zip(pieces, logprobs):
+        if at < end and at + len(piece) > start:
+            chosen.append(logprob)
+        at += len(piece)
+    return math.exp(sum(chosen) / len(chosen)) if chosen else None
+
+
+def agree(channels: dict[Channel, ChannelReading], labels: list[str]) -> Agreement:
+    """Which channels disagree at the first level of the taxonomy, and which one the answer followed."""
+    sure = [name for name, reading in channels.items()
+            if reading.score >= CONFLICT_ABOVE and reading.label not in NO_SIDE]  # fmt: skip
+    conflicting = [
+        (a, b) for i, a in enumerate(sure) for b in sure[i + 1 :] if not same_core(channels[a].label, channels[b].label)
+    ]
+    first = labels[0] if labels else None
+    named = {first, nearest_common(first)} if first else set()
+    followers = [name for name, reading in channels.items() if reading.label in named]
+    followed = max(followers, key=lambda name: channels[name].score, default=None)
+    return Agreement(channels=channels, conflict=bool(conflicting), conflicting=conflicting, followed=followed)
+
+
+def stream_infos(found: Answered) -> dict[Channel, StreamInfo]:
+    """Presence, size and token count of each stream, or why it is absent."""
+    media = found.media
+    infos: dict[Channel, StreamInfo] = {}
+    for name in CHANNELS:
+        count = found.tokens.get(name)
+        present = count is not None if name != "words" else bool(media.transcript or media.words)
+        info = StreamInfo(present=present, tokens=count)
+        if not present:
+            info.why = media.absent.get(name) or "the model has no such stream"
+        elif name == "voice" and media.samples is not None:
+            info.seconds = round(len(media.samples) / 16_000, 3)
+        elif name in ("face", "scene") and media.frames is not None:
+            info.seconds, info.frames = media.duration_s, len(media.frames)
+            info.frames_found = int(media.face.found.sum()) if name == "face" and media.face is not None else None
+        infos[name] = info
+    return infos
+
+
+def tracks(media: Media) -> list[Track]:
+    """The chosen person's box in each sampled frame."""
+    face = media.face
+    if face is None or media.frame_times_s is None or media.frame_size is None:
+        return []
+    boxes = [
+        FaceBox(
+            time=round(float(time), 3),
+            box=tuple(round(float(v), 1) for v in box) if found else None,
+            score=round(float(score), 3) if found and math.isfinite(score) else None,
+        )
+        for time, box, score, found in zip(media.frame_times_s, face.boxes, face.scores, face.found)
+    ]
+    width, height = media.frame_size
+    return [Track(person=face.person, people=face.people, rule=str(face.rule), frame_width=width, frame_height=height,
+                  boxes=boxes)]  # fmt: skip

@@ -1,0 +1,176 @@
+"""Batches from examples: mixture, stream dropout, augmentation, prompts and labels. Random only by the generator given.
+
+Shapes: B samples, L prompt and answer tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from cuewise.data_recipes.corpora import COMMON_LABELS
+from cuewise.data_recipes.targets import target
+from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.prompts import build
+from cuewise.mllm.report import render
+from cuewise.mllm.taxonomy import valence_arousal
+from cuewise.mllm.tensors import ClipTensors
+from cuewise.train.augment import AugmentConfig, augment
+from cuewise.train.examples import CHANNELS, Example
+from cuewise.train.losses import IGNORE
+
+
+@dataclass(kw_only=True, slots=True)
+class MixtureConfig:
+    weights: dict[str, float] = field(default_factory=dict)
+    """Source -> share of the samples; shares are normalised. Every source named here must exist."""
+
+    stream_dropout: float = 0.3
+    """Chance that one or more streams of a sample are left out, so that every subset of streams is learnt."""
+
+    explained_share: float = 0.65
+    """Share of explained answers; the others are direct."""
+
+    label_weight: float = 2.0
+    """Weight of the tokens of the conclusion relative to those of the reasoning."""
+
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        if not self.weights or any(weight < 0 for weight in self.weights.values()) or not sum(self.weights.values()):
+            raise ValueError("mixture.weights must name sources with weights >= 0, at least one of them > 0")
+        if not 0 <= self.stream_dropout <= 1 or not 0 <= self.explained_share <= 1:
+            raise ValueError("mixture.stream_dropout and explained_share are shares in [0, 1]")
+
+
+@dataclass(slots=True)
+class Targets:
+    """What the heads should say: shares [B, 8] and presence [B] per channel and for `all`; valence/arousal [B, 2]."""
+
+    shares: dict[str, Tensor]
+    known: dict[str, Tensor]
+    va: Tensor
+    va_known: Tensor
+
+
+@dataclass(slots=True)
+class TrainBatch:
+    """One optimizer step's samples."""
+
+    ids: list[str]
+    streams: dict[str, Tensor]
+    targets: Targets
+    input_ids: Tensor | None = None
+    """int [B, L], padded on the right."""
+
+    attention_mask: Tensor | None = None
+    labels: Tensor | None = None
+    label_weights: Tensor | None = None
+
+
+class Written(NamedTuple):
+    """Prompt and answer of one sample."""
+
+    ids: list[int]
+    labels: list[int]
+    """-100 over the prompt."""
+
+    weights: list[float]
+
+
+class Mixture:
+    """Draws samples from sources by weight."""
+
+    def __init__(self, sources: dict[str, list[Example]], config: MixtureConfig, processor: CuewiseProcessor):
+        unknown = sorted(set(config.weights) - set(sources))
+        if unknown:
+            raise ValueError(f"mixture.weights names `{unknown[0]}`, but the sources are {', '.join(sorted(sources))}")
+        self.names = [name for name, weight in config.weights.items() if weight > 0]
+        self.weights = torch.tensor([config.weights[name] for name in self.names])
+        self.sources, self.config, self.processor = sources, config, processor
+
+    def draw(self, count: int, generator: Generator) -> list[Example]:
+        """`count` samples, source by weight, then evenly within the source."""
+        picks = torch.multinomial(self.weights, count, replacement=True, generator=generator).tolist()
+        examples = []
+        for pick in picks:
+            source = self.sources[self.names[pick]]
+            examples.append(source[int(torch.randint(len(source), (), generator=generator))])
+        return examples
+
+    def heads_batch(self, count: int, generator: Generator) -> TrainBatch:
+        """Samples for the heads: all streams, augmented, no text to write."""
+        examples = self.draw(count, generator)
+        clips = [augment(example.tensors, self.config.augment, generator) for example in examples]
+        return TrainBatch([e.row.id for e in examples], self.processor.collate(clips), head_targets(examples))
+
+    def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
+        """Samples for the language model: some streams left out, prompts, answers."""
+        examples = self.draw(count, generator)
+        clips, texts = [], []
+        for example in examples:
+            kept = drop_streams(example.tensors, self.config.stream_dropout, generator)
+            explained = float(torch.rand((), generator=generator)) < self.config.explained_share
+            texts.append(self.ids_and_labels(example, kept, "explained" if explained else "direct"))
+            clips.append(augment(kept, self.config.augment, generator))
+        return self._with_text(examples, clips, texts)
+
+    def ids_and_labels(self, example: Example, kept: ClipTensors, form: str) -> Written:
+        """What the language model sees and writes for one sample."""
+        row = example.row
+        said = "words" in kept.streams
+        parts = build(
+            kept.streams, form, transcript=row.transcript if said else None, words=row.words if said else (),
+            context=row.context, duration_s=example.duration_s or None,
+        )  # fmt: skip
+        prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
+        channels = [*kept.streams]
+        text = render(target(row, form, channels))
+        head, tag, tail = text.rpartition("<answer>")
+        reasoning = self.processor.text_ids(head)
+        conclusion = self.processor.answer_ids(tag + tail)
+        labels = [IGNORE] * len(prompt) + reasoning + conclusion
+        weights = [0.0] * len(prompt) + [1.0] * len(reasoning) + [self.config.label_weight] * len(conclusion)
+        return Written(prompt + reasoning + conclusion, labels, weights)
+
+    def _with_text(self, examples: Sequence[Example], clips: list[ClipTensors], texts: list[Written]) -> TrainBatch:
+        longest = max(len(text.ids) for text in texts)
+        pad = self.processor.plan.tokens.pad
+        input_ids = torch.full((len(texts), longest), pad)
+        labels = torch.full((len(texts), longest), IGNORE)
+        weights, mask = torch.zeros(len(texts), longest), torch.zeros(len(texts), longest, dtype=torch.long)
+        for i, (ids, wanted, weight) in enumerate(texts):
+            input_ids[i, : len(ids)], labels[i, : len(ids)] = torch.tensor(ids), torch.tensor(wanted)
+            weights[i, : len(ids)], mask[i, : len(ids)] = torch.tensor(weight), 1
+        return TrainBatch([e.row.id for e in examples], self.processor.collate(clips), head_targets(examples),
+                          input_ids, mask, labels, weights)  # fmt: skip
+
+
+def drop_streams(tensors: ClipTensors, share: float, generator: Generator) -> ClipTensors:
+    """With chance `share`, keep a random non-empty proper subset of the streams."""
+    names = [*tensors.streams]
+    if len(names) < 2 or float(torch.rand((), generator=generator)) >= share:
+        return tensors
+    keep = 1 + int(torch.randint(len(names) - 1, (), generator=generator))
+    chosen = set(torch.randperm(len(names), generator=generator)[:keep].tolist())
+    return ClipTensors({name: stream for i, (name, stream) in enumerate(tensors.streams.items()) if i in chosen})
+
+
+def head_targets(examples: Sequence[Example]) -> Targets:
+    """Vote shares per channel and in all; valence/arousal from the row, else from its label's place in the taxonomy."""
+    shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*CHANNELS, "all")}
+    known = {name: torch.zeros(len(examples), dtype=torch.bool) for name in shares}
+    va, va_known = torch.zeros(len(examples), 2), torch.zeros(len(examples), dtype=torch.bool)
+    for i, example in enumerate(examples):
+        for name in shares:
+            votes = example.shares(name)
+            if votes is not None:
+                shares[name][i], known[name][i] = votes, True
+        row = example.row
+        pair = (row.valence, row.arousal) if row.valence is not None and row.arousal is not None else None
+        pair = pair or (valence_arousal(row.labels[0]) if row.labels else None)
+        if pair is not None:
+            va[i], va_known[i] = torch.tensor(pair), True
+    return Targets(shares, known, va, va_known)

@@ -1,0 +1,238 @@
+"""Rows made ready for training, once: media decoded, measured and turned into encoder inputs, stored on disk.
+
+An `Example` holds everything a training step needs, so that training itself runs without any media library. Sources are
+prepared in parallel and cached in shards under a name that covers everything the content depends on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cuewise.data_recipes.corpora import COMMON_LABELS, common_label
+from cuewise.data_recipes.schema import Row
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.media import MediaConfig, MediaError, load_media
+from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
+from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.tensors import ClipTensors, StreamTensors
+
+SHARD = 200
+CHANNELS = ("face", "voice", "words")
+
+
+class SourceError(ValueError):
+    """A source of training data cannot be used; the message names source, row and reason."""
+
+
+@dataclass(kw_only=True, slots=True)
+class SourceConfig:
+    """Where examples come from."""
+
+    kind: Literal["corpus", "synthetic", "rows"] = "corpus"
+    """A corpus reader, the synthetic corpus, or a JSONL file of rows."""
+
+    corpus: str | None = None
+    """Name of the reader."""
+
+    folder: str | None = None
+    """Folder (corpus) or file (rows), relative to the recipe's `data_root`."""
+
+    split: str | None = "train"
+    count: int | None = None
+    """Rows used; all by default. For the synthetic corpus the number of clips to make."""
+
+    seed: int = 0
+    """First seed of the synthetic clips; the split follows from it."""
+
+    speeds: list[float] = field(default_factory=lambda: [1.0])
+    """Each sound is also used this much faster or slower (speed perturbation)."""
+
+    still_seconds: float = 0.0
+    """A photograph is shown this long, as still frames with small shifts."""
+
+
+@dataclass(slots=True)
+class Example:
+    """One clip, ready to be encoded, with what is to be learnt from it."""
+
+    row: Row
+    tensors: ClipTensors
+    duration_s: float
+    source: str
+
+    def shares(self, channel: str) -> Tensor | None:
+        """Vote shares over the common labels [8] for `face`, `voice`, `words` or `all`; None when nobody voted."""
+        votes = self.row.votes.get(channel)
+        if votes is None and (channel == "all" or channel == only_channel(self.row)):
+            votes = dict.fromkeys(self.row.labels if channel == "words" else self.row.labels[:1], 1.0)
+        shares = torch.zeros(len(COMMON_LABELS))
+        for label, count in (votes or {}).items():
+            common = common_label(label)
+            if common is not None:
+                shares[COMMON_LABELS.index(common)] += count
+        return shares / shares.sum() if shares.sum() > 0 else None
+
+
+def only_channel(row: Row) -> str | None:
+    """The channel an unlabelled-by-channel row is about: its only medium, or its words."""
+    kinds = set(row.media)
+    if kinds == {"audio"}:
+        return "voice"
+    if kinds == {"image"}:
+        return "face"
+    return "words" if not kinds and row.transcript else None
+
+
+def load_source(
+    name: str, config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig, data_root: Path, cache: Path,
+    workers: int = 2,
+) -> list[Example]:  # fmt: skip
+    """All examples of a source, prepared now or read from the cache."""
+    folder = cache / f"{name}-{fingerprint(config, processor, media)}"
+    rows = list(_jobs(name, config, data_root))
+    if not rows:
+        raise SourceError(f"source {name!r} has no rows in split {config.split!r}")
+    shards = [rows[i : i + SHARD] for i in range(0, len(rows), SHARD)]
+    missing = [i for i in range(len(shards)) if not (folder / f"{i:05d}.pt").exists()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        processor_state = _processor_state(processor)
+        jobs = [(name, config, shards[i], data_root, media, processor_state, folder / f"{i:05d}.pt") for i in missing]
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for _ in tqdm(pool.map(_prepare_shard, jobs), total=len(jobs), desc=f"prepare {name}", unit="shard"):
+                pass
+    examples = []
+    for index in range(len(shards)):
+        examples += [_unpack(packed, name) for packed in torch.load(folder / f"{index:05d}.pt", weights_only=True)]
+    return examples
+
+
+def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig) -> str:
+    """Name of the cache: changes with everything the prepared tensors depend on."""
+    content = {
+        "source": asdict(config), "media": asdict(media), "features": processor.features,
+        "encoders": {key: stream["encoder"] for key, stream in processor.streams.items()},
+        "tokenizer": hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Row | int, float]]:
+    """(row, speed), or (seed, 1) for synthetic clips."""
+    if config.kind == "synthetic":
+        if not config.count:
+            raise SourceError(f"source {name!r}: `count` says how many synthetic clips to make")
+        yield from ((seed, 1.0) for seed in range(config.seed, config.seed + config.count))
+        return
+    if config.kind == "rows":
+        from cuewise.data_recipes.schema import read_jsonl
+
+        rows = list(read_jsonl(data_root / str(config.folder)))
+        rows = [row for row in rows if config.split is None or row.split in (None, config.split)]
+    else:
+        from cuewise.data_recipes.corpora import read
+
+        rows = list(read(str(config.corpus), data_root / (config.folder or str(config.corpus)), config.split))
+    if config.count and config.count < len(rows):
+        step = len(rows) / config.count
+        rows = [rows[int(i * step)] for i in range(config.count)]
+    yield from ((row, speed) for row in rows for speed in config.speeds)
+
+
+def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, Path]) -> None:
+    name, config, items, data_root, media, processor_state, path = job
+    torch.set_num_threads(1)
+    processor = CuewiseProcessor(**processor_state)
+    root = data_root / (config.folder or str(config.corpus)) if config.kind == "corpus" else data_root
+    root = (data_root / str(config.folder)).parent if config.kind == "rows" else root
+    packed = []
+    for item, speed in items:
+        made = isinstance(item, int)
+        row, decoded = _synthesise(item, media) if made else _decode(name, item, root, media, speed, config)
+        packed.append(_pack(row, processor.tensors(decoded), decoded.duration_s))
+    part = path.with_suffix(".part")
+    torch.save(packed, part)
+    part.replace(path)
+
+
+def _synthesise(seed: int, media: MediaConfig) -> tuple[Row, Media]:
+    from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
+
+    made = make_clip(seed, SynthConfig())
+    clip = Clip(frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
+                sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None, transcript=made.row.transcript,
+                words=list(made.row.words), id=made.row.id)  # fmt: skip
+    return made.row, load_media(clip, media)
+
+
+def _decode(
+    name: str, row: Row, root: Path, media: MediaConfig, speed: float, config: SourceConfig
+) -> tuple[Row, Media]:
+    try:
+        decoded = load_media(row.clip(root), media)
+    except MediaError as error:
+        raise SourceError(f"source {name!r}, row {row.id!r}: {error}") from error
+    if speed != 1.0 and decoded.samples is not None:
+        clip = Clip(samples=decoded.samples, sample_rate=round(SAMPLE_RATE_HZ * speed), transcript=row.transcript,
+                    id=row.id)  # fmt: skip
+        decoded = load_media(clip, media)
+    if config.still_seconds and decoded.frames is not None and len(decoded.frames) == 1:
+        decoded = still(decoded, config.still_seconds, media.num_frames)
+    if "voice" in decoded.absent and row.media.get("audio"):
+        raise SourceError(f"source {name!r}, row {row.id!r}: no sound was read ({decoded.absent['voice']})")
+    return row, _with_observed_cues(row, decoded)
+
+
+def still(media: Media, seconds: float, frames: int) -> Media:
+    """A photograph as a clip of `frames` equal frames over `seconds`."""
+    times = torch.linspace(0, seconds, frames + 2)[1:-1].numpy().astype("float32")
+    media.frames, media.frame_times_s = media.frames.repeat(frames, 0), times
+    face = media.face
+    if face is not None:
+        face.boxes, face.scores = face.boxes.repeat(frames, 0), face.scores.repeat(frames, 0)
+        face.crops, face.found = face.crops.repeat(frames, 0), face.found.repeat(frames, 0)
+    media.duration_s = seconds
+    return media
+
+
+def _with_observed_cues(row: Row, media: Media) -> Media:
+    """Fill `row.cues` of a real clip with what can be measured in it and fits its label."""
+    if not row.cues and (media.samples is not None or media.face is not None) and row.labels:
+        from cuewise.data_recipes.targets import observed_cues
+        from cuewise.mllm.evidence.measure import measure
+
+        row.cues = observed_cues(row, measure(media))
+    return media
+
+
+def _pack(row: Row, tensors: ClipTensors, duration_s: float) -> dict[str, Any]:
+    streams = {}
+    for name, stream in tensors.streams.items():
+        values = stream.values.half() if stream.values.is_floating_point() else stream.values
+        streams[name] = {"values": values.clone(), "times_s": stream.times_s, "mask": stream.mask}
+    return {"row": row.model_dump_json(), "streams": streams, "duration_s": float(duration_s)}
+
+
+def _unpack(packed: dict[str, Any], source: str) -> Example:
+    streams = {
+        name: StreamTensors(
+            item["values"].float() if item["values"].is_floating_point() else item["values"], item["times_s"],
+            item["mask"],
+        ) for name, item in packed["streams"].items()
+    }  # fmt: skip
+    return Example(Row.model_validate_json(packed["row"]), ClipTensors(streams), packed["duration_s"], source)
+
+
+def _processor_state(processor: CuewiseProcessor) -> dict[str, Any]:
+    """What a worker process needs to build the same processor."""
+    return {"tokenizer": processor.tokenizer, "streams": processor.streams, "prefusion": processor.prefusion,
+            "features": processor.features}  # fmt: skip
