@@ -16,8 +16,10 @@ from cuewise.data_recipes.synthetic.background import Background
 from cuewise.data_recipes.synthetic.face import ACTIONS, UNITS, FaceProgram, FaceRenderer, Lighting, Occluder
 from cuewise.mllm.evidence.face import LOWER, UPPER
 from cuewise.mllm.evidence.face_actions import CROP, OUTPUTS
+from cuewise.mllm.media.config import MediaConfig
+from cuewise.mllm.media.faces import iou, make_detector
+from cuewise.mllm.media.tracking import crop
 
-MARGIN = 0.25
 SMILE_INTENSITY = 3.5
 """AU12 that a posed smile of a photograph stands for."""
 _COLUMN = {name: place for place, name in enumerate(OUTPUTS)}
@@ -44,19 +46,21 @@ class FaceSet:
     """int [N]."""
 
 
-def rendered_faces(people: range, frames: int, seed: int) -> FaceSet:
-    """`frames` random moments of each person in `people`."""
+def rendered_faces(people: range, frames: int, seed: int, detected: float = 0.25) -> FaceSet:
+    """`frames` random moments of each person in `people`, the share `detected` of them cut by the real detector."""
     crops, targets, owners = [], [], []
     for person in people:
         rng = np.random.default_rng([seed, person])
-        for crop, target in _moments(person, frames, rng):
-            crops.append(crop)
+        for picture, target in _moments(person, frames, rng, detected):
+            crops.append(picture)
             targets.append(target)
             owners.append(person)
     return FaceSet(np.stack(crops), np.stack(targets), np.array(owners))
 
 
-def _moments(person: int, frames: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _moments(
+    person: int, frames: int, rng: np.random.Generator, detected: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     cover = None
     if rng.uniform() < 0.12:
         kind, region = str(rng.choice(("hand", "bar"))), str(rng.choice(tuple(_HIDES)))
@@ -72,10 +76,25 @@ def _moments(person: int, frames: int, rng: np.random.Generator) -> Iterator[tup
         actions = random_actions(rng)
         hidden = cover is not None and rng.uniform() < 0.5
         frame = compress(renderer.frame(actions, float(hidden)), rng)
-        x0, y0, x1, y1 = renderer.face_box(actions)
-        size = (x1 - x0) * rng.uniform(0.86, 1.2)
-        x, y = np.array(((x0 + x1) / 2, (y0 + y1) / 2)) + rng.normal(0, 0.026, 2) * (x1 - x0)
-        yield crop_square(frame, (x, y), size * (1 + 2 * MARGIN), rng), _target(actions, cover if hidden else None)
+        box = _detected(frame, renderer.face_box(actions)) if rng.uniform() < detected else None
+        box = jittered(renderer.face_box(actions), rng) if box is None else box
+        yield crop(frame, box, MediaConfig().face_margin, CROP), _target(actions, cover if hidden else None)
+
+
+def _detected(frame: np.ndarray, expected: tuple[float, float, float, float]) -> np.ndarray | None:
+    """The box that the media stage's detector finds where the face is, or None."""
+    boxes = make_detector(MediaConfig()).detect(frame)
+    fits = [box[:4] for box in boxes if iou(box, np.array(expected)) > 0.4]
+    return fits[0] if fits else None
+
+
+def jittered(box: tuple[float, float, float, float], rng: np.random.Generator) -> np.ndarray:
+    """The box moved and scaled about as much as a cascade does."""
+    low, high = np.array(box[:2]), np.array(box[2:])
+    size = (high - low).max()
+    middle = (low + high) / 2 + rng.normal(0, 0.026, 2) * size
+    half = size * rng.uniform(0.86, 1.2) / 2
+    return np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
 def _target(actions: np.ndarray, cover: Occluder | None) -> np.ndarray:
@@ -126,34 +145,22 @@ def compress(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def crop_square(frame: np.ndarray, centre: tuple[float, float], side: float, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [96, 96, 3] around `centre`; what lies outside of the frame repeats its border."""
-    pad = int(side) + 2
-    wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    x, y = round(centre[0] - side / 2) + pad, round(centre[1] - side / 2) + pad
-    part = wide[max(0, y) : max(0, y) + round(side), max(0, x) : max(0, x) + round(side)]
-    method = cv2.INTER_AREA if rng.uniform() < 0.6 else cv2.INTER_LINEAR
-    return cv2.resize(part, (CROP, CROP), interpolation=method)
-
-
 def photographs(folder: str | Path, split: str, copies: int, seed: int) -> FaceSet:
     """Neutral and smiling portraits of `split` in a London face set folder, each cut `copies` times."""
     folder = Path(folder)
     with (folder / "images.csv").open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["split"] == split]
-    detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    detector = make_detector(MediaConfig())
     rng = np.random.default_rng([seed, 0x10D])
     crops, targets, owners = [], [], []
     for row in rows:
         image = cv2.cvtColor(cv2.imread(str(folder / row["file"])), cv2.COLOR_BGR2RGB)
-        found = detector.detectMultiScale(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 1.1, 4, minSize=(70, 70))
+        found = detector.detect(image)
         if not len(found):
             continue
-        x, y, w, h = max(found, key=lambda box: box[2])
-        for _ in range(copies):
-            middle = np.array((x + w / 2, y + h / 2)) + rng.normal(0, 0.026, 2) * w * (copies > 1)
-            side = w * (1 + 2 * MARGIN) * (rng.uniform(0.86, 1.2) if copies > 1 else 1.0)
-            crops.append(crop_square(compress(image, rng) if copies > 1 else image, middle, side, rng))
+        for number in range(copies):
+            box = found[0, :4] if number == 0 else jittered(found[0, :4], rng)
+            crops.append(crop(image if number == 0 else compress(image, rng), box, MediaConfig().face_margin, CROP))
             target = np.full(len(OUTPUTS), np.nan, np.float32)
             target[_COLUMN["AU12"]] = SMILE_INTENSITY if row["expression"] == "smiling" else 0.0
             target[_COLUMN["photograph"]] = 1

@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cuewise.mllm.evidence.face import ANGLES, UNITS
-from cuewise.mllm.evidence.face_actions import ANGLE_SCALE, OUTPUTS, FaceActionEstimator, FaceActionNet
+from cuewise.mllm.evidence.face_actions import ANGLE_SCALE, MIRRORED, OUTPUTS, FaceActionEstimator, FaceActionNet
 from cuewise.train.face_action_data import FaceSet, photographs, rendered_faces
 
 TRAIN_PEOPLE_FROM = 2_000_000
 """Seeds of the rendered people learned from; held-out people have seeds from `HELD_OUT_FROM`."""
 HELD_OUT_FROM = 3_000_000
-_SIGN = torch.tensor([-1.0 if name in ("head yaw", "head roll", "gaze yaw") else 1.0 for name in OUTPUTS])
 _SCALE = torch.tensor(
     [1 / 5] * len(UNITS) + [1 / ANGLE_SCALE] * len(ANGLES) + [1.0] * (len(OUTPUTS) - len(UNITS + ANGLES))
 )
@@ -102,7 +101,7 @@ def augment(pixels: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Mirror, light, colour, noise, and other surroundings. pixels (B, 3, S, S) in [0, 255]."""
     batch, _, side, _ = pixels.shape
     mirrored = torch.rand(batch, 1) < 0.5
-    wanted = torch.where(mirrored, wanted * _SIGN, wanted)
+    wanted = torch.where(mirrored, wanted * MIRRORED, wanted)
     pixels = torch.where(mirrored[..., None, None], pixels.flip(-1), pixels)
     pixels = pixels * torch.empty(batch, 1, 1, 1).uniform_(0.6, 1.3) * torch.empty(batch, 3, 1, 1).uniform_(0.85, 1.15)
     pixels = pixels + torch.empty(batch, 1, 1, 1).uniform_(-20, 20)
@@ -181,7 +180,7 @@ def main() -> None:
     net = train(config, data, log)
     learned_from = "rendered faces" + ("; London face set (CC BY 4.0), train persons" if options.london else "")
     facts = {"config": asdict(config), "loss": round(log[-1]["loss"], 4), "licence": "Apache-2.0", "data": learned_from}
-    held_out = rendered_faces(range(HELD_OUT_FROM, HELD_OUT_FROM + 60), 12, 1)
+    held_out = rendered_faces(range(HELD_OUT_FROM, HELD_OUT_FROM + 60), 12, 1, detected=1.0)
     faces = photographs(options.london, "dev", 1, 1) if options.london else None
     save(net, facts, options.out)
     facts |= validate(FaceActionEstimator.load(options.out), held_out, faces, config)

@@ -24,7 +24,8 @@ ANGLE_SCALE = 20.0
 """Degrees per output unit."""
 LOGITS = ("photograph", "upper covered", "lower covered")
 OUTPUTS = UNITS + ANGLES + LOGITS
-_MIRRORED = torch.tensor([-1.0 if name in ("head yaw", "head roll", "gaze yaw") else 1.0 for name in OUTPUTS])
+MIRRORED = torch.tensor([-1.0 if name in ("head yaw", "head roll", "gaze yaw") else 1.0 for name in OUTPUTS])
+"""Sign of each output in a mirror."""
 
 
 class FaceActionNet(nn.Module):
@@ -106,7 +107,7 @@ class FaceActionEstimator:
         pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float()
         if pixels.shape[-1] != CROP:
             pixels = nn.functional.interpolate(pixels, (CROP, CROP), mode="bilinear", antialias=True)
-        both = [self.net(part) + self.net(part.flip(-1)) * _MIRRORED for part in pixels.split(64)]
+        both = [self.net(part) + self.net(part.flip(-1)) * MIRRORED for part in pixels.split(64)]
         out = (torch.cat(both) / 2).numpy() if both else np.zeros((0, len(OUTPUTS)), np.float32)
         column = {name: out[:, place] for place, name in enumerate(OUTPUTS)}
         values = {name: np.clip(column[name] * 5, 0, 5) for name in UNITS}
