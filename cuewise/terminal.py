@@ -22,7 +22,7 @@ from cuewise.wording import (
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
 COLOURS = {"bold": "1", "dim": "2", "supported": "36", "contradicted": "33", "not_measurable": "2", "warn": "33"}
-MAX_WIDTH, MIN_WIDTH = 100, 40
+MAX_WIDTH, MIN_WIDTH, NARROW = 100, 40, 64
 MAX_BARS = 8
 
 Paint = Callable[[str, str], str]
@@ -80,7 +80,8 @@ def _title(report: EmotionReport, width: int, paint: Paint) -> list[str]:
     parts.append(f"model {_safe(report.model)}")
     if report.timing_ms.get("total"):
         parts.append(f"read in {report.timing_ms['total'] / 1000:.1f} s")
-    return [paint(" · ".join(parts), "dim"), paint("─" * width, "dim")]
+    title = textwrap.wrap(" · ".join(parts), width)
+    return [*(paint(line, "dim") for line in title), paint("─" * width, "dim")]
 
 
 def _answer(report: EmotionReport, width: int, paint: Paint) -> list[str]:
@@ -94,10 +95,9 @@ def _answer(report: EmotionReport, width: int, paint: Paint) -> list[str]:
         facts.append(f"valence {report.valence:+.2f} ({'pleasant' if report.valence >= 0 else 'unpleasant'})")
     if report.arousal is not None:
         facts.append(f"arousal {report.arousal:+.2f} ({'active' if report.arousal >= 0 else 'calm'})")
-    if facts:
-        lines.append(" · ".join(facts))
+    lines += textwrap.wrap(" · ".join(facts), width)
     if report.withheld:
-        lines.append(f"withheld by policy: {_safe(', '.join(report.withheld))}")
+        lines += textwrap.wrap(f"withheld by policy: {_safe(', '.join(report.withheld))}", width)
     return lines
 
 
@@ -116,19 +116,24 @@ def _cues(cues: list[Cue], width: int, paint: Paint) -> list[str]:
         return []
     lines = [paint("Cues", "bold")]
     for cue in sorted(cues, key=lambda c: (c.start is None, c.start or 0.0)):
-        kind = verdict(cue)
-        supports = f" → {_safe(', '.join(cue.supports))}" if cue.supports else ""
-        head = f"{cue.channel:5}  {span_text(cue):13}  "
-        text = textwrap.wrap(_safe(cue.observation) + supports, max(20, width - len(head) - 4)) or [""]
-        mark = paint(VERDICT_MARK[kind], kind or "dim")
-        lines.append(f"  {mark} {head}{text[0]}")
-        lines += [" " * (len(head) + 4) + more for more in text[1:]]
-        if cue.check:
-            detail = f"{VERDICT_TEXT[kind]}: {check_text(cue.check)}"
-            lines += [
-                paint(" " * (len(head) + 4) + part, "dim")
-                for part in textwrap.wrap(_safe(detail), max(20, width - len(head) - 4))
-            ]
+        lines += _cue(cue, width, paint)
+    return lines
+
+
+def _cue(cue: Cue, width: int, paint: Paint) -> list[str]:
+    """Mark, channel, span and observation side by side, or one below the other where the terminal is narrow."""
+    kind = verdict(cue)
+    head = f"{cue.channel:5}  {span_text(cue):13}  "
+    indent = len(head) + 4 if width >= NARROW else 6
+    supports = f" → {_safe(', '.join(cue.supports))}" if cue.supports else ""
+    text = textwrap.wrap(_safe(cue.observation) + supports, width - indent) or [""]
+    first = f"  {paint(VERDICT_MARK[kind], kind or 'dim')} {head}"
+    lines = [first + text[0], *(" " * indent + more for more in text[1:])]
+    if width < NARROW:
+        lines = [first, *(" " * indent + more for more in text)]
+    if cue.check:
+        detail = textwrap.wrap(_safe(f"{VERDICT_TEXT[kind]}: {check_text(cue.check)}"), width - indent)
+        lines += [paint(" " * indent + part, "dim") for part in detail]
     return lines
 
 

@@ -102,7 +102,7 @@ def test_rooms_are_imported_as_parts_of_cuewise_never_bare():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("room", (*ROOMS, "front"))
+@pytest.mark.parametrize("room", [*ROOMS, "front"])
 def test_files_of_a_folder_form_no_circle(room):
     graph = {
         module: {name for name in imports(module) if name in SOURCES and name != module and room_of(name) == room}

@@ -1,4 +1,4 @@
-"""The rules of the house: sizes, words that have no place, declared packages, shipped data, links that lead somewhere."""
+"""The rules of the house: sizes, words without a place, declared packages, shipped data, links that lead somewhere."""
 
 import ast
 import re
@@ -32,7 +32,8 @@ def tracked(*suffixes: str) -> list[Path]:
 
 
 def test_no_file_is_longer_than_the_budget():
-    long = {str(p.relative_to(ROOT)): n for p in tracked(".py") if (n := len(p.read_text().splitlines())) > MAX_LINES}
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in tracked(".py")}
+    long = {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
     assert not long, f"split by concept: {long}"
 
 
@@ -48,7 +49,9 @@ def test_no_function_is_longer_than_the_budget():
 
 
 # Written so that this file does not contain what it looks for.
-ABSOLUTE_PATH = re.compile(r"(?<![\w./<~-])/(?:" + "|".join(("work", "home/[a-z]", "root", "Users", "mnt")) + r")/[\w.]")
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w./<~-])/(?:" + "|".join(("work", "home/[a-z]", "root", "Users", "mnt")) + r")/[\w.]"
+)
 UNFINISHED = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X")) + r")\b")
 
 
@@ -63,6 +66,17 @@ def test_no_path_of_one_machine_and_nothing_left_for_later():
     assert not wrong, "\n".join(wrong)
 
 
+def top_imports(path: Path) -> set[str]:
+    """First parts of all names that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
 def test_every_imported_package_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
@@ -72,14 +86,10 @@ def test_every_imported_package_is_declared():
         name = path.relative_to(ROOT).as_posix()
         if any(name.startswith(folder) for folder in PEERS):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            found += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            for top in {f.split(".")[0] for f in found}:
-                local = top == "cuewise" or (ROOT / "tests" / f"{top}.py").exists() or (path.parent / f"{top}.py").exists()
-                if top not in sys.stdlib_module_names and not local:
-                    if DISTRIBUTION.get(top, top).lower().replace("_", "-") not in declared:
-                        missing.add(f"{name}: {top}")
+        for top in top_imports(path) - set(sys.stdlib_module_names) - {"cuewise"}:
+            beside = (ROOT / "tests" / f"{top}.py").exists() or (path.parent / f"{top}.py").exists()
+            if not beside and DISTRIBUTION.get(top, top).lower().replace("_", "-") not in declared:
+                missing.add(f"{name}: {top}")
     assert not missing, "declare in pyproject.toml: " + ", ".join(sorted(missing))
 
 
@@ -121,6 +131,11 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", bare).strip().replace(" ", "-")
 
 
+def anchors(page: Path) -> set[str]:
+    """All anchors of a page."""
+    return {anchor(heading) for heading in HEADING.findall(page.read_text(encoding="utf-8"))}
+
+
 def test_every_link_between_the_pages_leads_somewhere():
     broken = []
     for page in tracked(".md"):
@@ -132,9 +147,8 @@ def test_every_link_between_the_pages_leads_somewhere():
             other = (page.parent / name).resolve() if name else page
             if not other.exists():
                 broken.append(f"{page.relative_to(ROOT)} -> {target}")
-            elif part and other.suffix == ".md":
-                if part not in {anchor(h) for h in HEADING.findall(other.read_text(encoding="utf-8"))}:
-                    broken.append(f"{page.relative_to(ROOT)} -> {target} (no such heading)")
+            elif part and other.suffix == ".md" and part not in anchors(other):
+                broken.append(f"{page.relative_to(ROOT)} -> {target} (no such heading)")
     assert not broken, "\n".join(broken)
 
 

@@ -39,12 +39,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _synth(args: argparse.Namespace) -> int:
+    if args.count < 1:
+        raise UserError(f"--count must be at least 1, got {args.count}")
     from cuewise.data_recipes.synthetic.corpus import SynthConfig
     from cuewise.data_recipes.synthetic.writer import write_corpus
     from cuewise.mllm.config_tools import from_dict, override
 
-    if args.count < 1:
-        raise UserError(f"--count must be at least 1, got {args.count}")
     try:
         config = from_dict(SynthConfig, override({}, args.overrides))
     except ValueError as error:
@@ -55,10 +55,10 @@ def _synth(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from cuewise.data_recipes.build import build
-
     if not args.root.is_dir():
         raise UserError(f"{args.root} is not a folder; give the folder of the corpus as released")
+    from cuewise.data_recipes.build import build
+
     try:
         result = build(args.corpus, args.root, args.out)
     except (ValueError, OSError) as error:
@@ -68,10 +68,10 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from cuewise.data_recipes.doctor import examine
-
     if not args.rows.is_file():
         raise UserError(f"{args.rows} is not a file; give a rows file (.jsonl)")
+    from cuewise.data_recipes.doctor import examine
+
     try:
         findings = examine(args.rows, args.root or args.rows.parent)
     except ValueError as error:
