@@ -6,7 +6,7 @@ vocabularies (GoEmotions) keep their words in the row; `common_label` maps those
 
 from difflib import get_close_matches
 
-from cuewise.mllm.taxonomy import LABELS
+from cuewise.mllm.taxonomy import LABELS, nearest_common
 
 COMMON_LABELS: tuple[str, ...] = LABELS
 """The eight classes of the model, in its order."""
@@ -22,7 +22,7 @@ SAME_STATE: dict[str, str] = {
 }  # fmt: skip
 """Spellings of the common labels themselves."""
 
-OPEN_WORDS: dict[str, str] = {
+EKMAN_GROUPS: dict[str, str] = {
     "joy": "happy", "amusement": "happy", "approval": "happy", "excitement": "happy", "gratitude": "happy",
     "love": "happy", "optimism": "happy", "relief": "happy", "pride": "happy", "admiration": "happy",
     "desire": "happy", "caring": "happy",
@@ -31,23 +31,22 @@ OPEN_WORDS: dict[str, str] = {
     "fear": "fearful", "nervousness": "fearful",
     "disgust": "disgust",
     "surprise": "surprised", "realization": "surprised", "confusion": "surprised", "curiosity": "surprised",
-    "joyful": "happy", "cheerful": "happy", "delighted": "happy", "excited": "happy", "content": "happy",
-    "amused": "happy", "smile": "happy",
-    "sorrowful": "sad", "tired": "sad", "gloomy": "sad", "downcast": "sad", "grieving": "sad", "disappointed": "sad",
-    "furious": "angry", "annoyed": "angry", "irritated": "angry", "enraged": "angry",
-    "anxious": "fearful", "scared": "fearful", "terrified": "fearful", "nervous": "fearful", "worried": "fearful",
-    "repulsed": "disgust", "revolted": "disgust",
-    "amazed": "surprised", "astonished": "surprised", "startled": "surprised",
-    "relaxed": "calm", "composed": "calm", "serene": "calm", "matter-of-fact": "neutral", "indifferent": "neutral",
 }  # fmt: skip
-"""Words with a common label of their family. The 27 of GoEmotions follow the Ekman grouping of its authors (Demszky
-et al. 2020, section 3); the others are the open words of the synthetic corpus."""
+"""The 27 words of GoEmotions in the Ekman grouping of its authors (Demszky et al. 2020)."""
+
+WITHOUT_COMMON_LABEL = frozenset(("bored", "boredom"))
+"""States of a corpus that are none of the eight, whatever the taxonomy finds nearest."""
 
 
 def common_label(word: str) -> str | None:
-    """The common label of an emotion word, None when it has none (boredom, for one)."""
+    """The common label of an emotion word, None when it has none.
+
+    The words of the corpora are looked up here; any other word has the label that the taxonomy finds nearest.
+    """
     word = " ".join(word.lower().split())
-    return SAME_STATE.get(word) or OPEN_WORDS.get(word)
+    if word in WITHOUT_COMMON_LABEL:
+        return None
+    return SAME_STATE.get(word) or EKMAN_GROUPS.get(word) or nearest_common(word)
 
 
 def nearest(value: str, known: list[str] | tuple[str, ...]) -> str:
