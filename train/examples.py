@@ -112,16 +112,18 @@ def load_source(
                 pass
     examples = []
     for index in range(len(shards)):
-        examples += [_unpack(packed, name) for packed in torch.load(folder / f"{index:05d}.pt", weights_only=True)]
+        packed = torch.load(folder / f"{index:05d}.pt", weights_only=True)
+        examples += [_unpack(item, name, processor) for item in packed]
     return examples
 
 
 def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig) -> str:
     """Name of the cache: changes with everything the prepared tensors depend on."""
+    inputs = ("input_kind", "image_size", "colour")
     content = {
         "source": asdict(config), "media": asdict(media), "features": processor.features,
-        "encoders": {key: stream["encoder"] for key, stream in processor.streams.items()},
-        "tokenizer": hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "inputs": {name: [getattr(stream.encoder_config, key, None) for key in inputs]
+                   for name, stream in processor.plan.streams.items()},
     }  # fmt: skip
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -142,6 +144,10 @@ def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Ro
         from cuewise.data_recipes.corpora import read
 
         rows = list(read(str(config.corpus), data_root / (config.folder or str(config.corpus)), config.split))
+    if all(not row.media for row in rows):
+        from cuewise.data_recipes.telling_words import add_word_cues
+
+        rows = add_word_cues(rows)
     if config.count and config.count < len(rows):
         step = len(rows) / config.count
         rows = [rows[int(i * step)] for i in range(config.count)]
@@ -217,19 +223,23 @@ def _with_observed_cues(row: Row, media: Media) -> Media:
 def _pack(row: Row, tensors: ClipTensors, duration_s: float) -> dict[str, Any]:
     streams = {}
     for name, stream in tensors.streams.items():
+        if name == "words":  # made again from the row on loading, so that the cache does not depend on the tokenizer
+            continue
         values = stream.values.half() if stream.values.is_floating_point() else stream.values
         streams[name] = {"values": values.clone(), "times_s": stream.times_s, "mask": stream.mask}
     return {"row": row.model_dump_json(), "streams": streams, "duration_s": float(duration_s)}
 
 
-def _unpack(packed: dict[str, Any], source: str) -> Example:
+def _unpack(packed: dict[str, Any], source: str, processor: CuewiseProcessor) -> Example:
+    row = Row.model_validate_json(packed["row"])
     streams = {
         name: StreamTensors(
             item["values"].float() if item["values"].is_floating_point() else item["values"], item["times_s"],
             item["mask"],
         ) for name, item in packed["streams"].items()
     }  # fmt: skip
-    return Example(Row.model_validate_json(packed["row"]), ClipTensors(streams), packed["duration_s"], source)
+    said = Media(duration_s=0.0, transcript=row.transcript, words=row.words)
+    return Example(row, ClipTensors(streams | processor.tensors(said).streams), packed["duration_s"], source)
 
 
 def _processor_state(processor: CuewiseProcessor) -> dict[str, Any]:
