@@ -1,7 +1,7 @@
 """Which words of a text tell its emotion: weighted log-odds over a labelled corpus, and the cues they give.
 
-A text that is labelled as a whole says nothing about where its emotion stands. The log-odds ratio of a word in the texts
-of one label against all others, divided by its standard error (Monroe et al. 2008, "Fightin' Words", with an
+A text that is labelled as a whole says nothing about where its emotion stands. The log-odds ratio of a word in the
+texts of one label against all others, divided by its standard error (Monroe et al. 2008, "Fightin' Words", with an
 uninformative prior), finds the words that do; each text's strongest one becomes a `words` cue that quotes it.
 """
 
@@ -17,7 +17,8 @@ from cuewise.mllm.report import Cue
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MIN_COUNT = 15
 PRIOR = 0.5
-TELLING = 3.0
+MIN_CHARS = 3
+TELLING = 4.0
 """Standard errors above which a word counts as telling."""
 
 
@@ -42,7 +43,7 @@ def telling_words(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
         own_size = sum(own.values())
         found[label] = {
             word: z for word, count in own.items()
-            if total[word] >= MIN_COUNT and (z := _z(count, own_size, total[word] - count, size - own_size)) > TELLING
+            if total[word] >= MIN_COUNT and len(word) >= MIN_CHARS and (z := _z(count, own_size, total[word] - count, size - own_size)) > TELLING
         }  # fmt: skip
     return found
 

@@ -5,7 +5,9 @@ from cuewise.data_recipes.telling_words import add_word_cues, telling_words
 
 
 def rows() -> list[Row]:
-    texts = {"sadness": "the rain and the grief came", "joy": "the rain and a wonderful day", "neutral": "the rain fell"}
+    texts = {
+        "sadness": "the rain and the grief came", "joy": "the rain and a wonderful day", "neutral": "the rain fell",
+    }  # fmt: skip
     return [Row(id=f"{label}{i}", corpus="t", labels=[label], transcript=f"{text} {i}")
             for label, text in texts.items() for i in range(40)]  # fmt: skip
 
