@@ -18,7 +18,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MIN_COUNT = 15
 PRIOR = 0.5
 MIN_CHARS = 3
-TELLING = 4.0
+TELLING = 3.5
 """Standard errors above which a word counts as telling."""
 
 
@@ -41,10 +41,11 @@ def telling_words(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
         if label == "neutral":
             continue
         own_size = sum(own.values())
-        found[label] = {
-            word: z for word, count in own.items()
-            if total[word] >= MIN_COUNT and len(word) >= MIN_CHARS and (z := _z(count, own_size, total[word] - count, size - own_size)) > TELLING
+        scores = {
+            word: _z(count, own_size, total[word] - count, size - own_size)
+            for word, count in own.items() if total[word] >= MIN_COUNT and len(word) >= MIN_CHARS
         }  # fmt: skip
+        found[label] = {word: score for word, score in scores.items() if score > TELLING}
     return found
 
 
