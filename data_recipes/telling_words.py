@@ -16,7 +16,7 @@ from cuewise.mllm.report import Cue
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MIN_COUNT = 15
-PRIOR = 0.5
+PRIOR = 1.0
 MIN_CHARS = 3
 TELLING = 3.5
 """Standard errors above which a word counts as telling."""
