@@ -74,7 +74,7 @@ def _safe(text: str) -> str:
 
 def _title(report: EmotionReport, width: int, paint: Paint) -> list[str]:
     parts = [_safe(report.clip)]
-    if report.duration is not None:
+    if report.duration:
         at = f" from {report.start:.2f} s" if report.start else ""
         parts.append(f"{report.duration:.2f} s{at}")
     parts.append(f"model {_safe(report.model)}")

@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.report import EmotionReport
+from cuewise.mllm.report import EmotionReport, Word
 from cuewise.page.embed import Budget, player, still_frames
 from cuewise.page.markup import Markup, escape, join, tag
 from cuewise.page.sections import contents, error_section, report_section
@@ -50,6 +50,8 @@ def assemble(title: str, body: Markup) -> str:
 
 def _section(report: EmotionReport, clip: Clip, budget: Budget, number: int) -> Markup:
     has_picture = any(name in report.streams and report.streams[name].present for name in ("face", "scene"))
+    if not report.words and clip.transcript:  # words without times are not in the report, but they were read
+        report = report.model_copy(update={"words": [Word(text=text) for text in clip.transcript.split()]})
     element, why = player(clip, budget, has_picture)
     is_still = element is not None and "<img" in element
     posters = still_frames(clip) if has_picture and report.duration and not is_still else []

@@ -15,6 +15,10 @@ from cuewise.wording import VERDICT_TEXT, number, span_text, verdict
 MAX_CURVES = 4
 MIN_CUE_SHARE = 0.012
 SCENE_SIGNALS = ("brightness", "colourfulness", "people", "motion")
+TURN_OF = {"away": "yaw", "toward": "yaw", "shaking": "yaw", "up": "pitch", "down": "pitch", "nodding": "pitch",
+           "tilted": "roll"}  # fmt: skip
+"""Direction of a head or gaze claim -> the angle whose curve shows it."""
+
 _PREFIX = re.compile(r"^(face|voice|scene)[\s./:_-]+", re.IGNORECASE)
 _ACTION = re.compile(r"AU\d+")
 
@@ -110,8 +114,11 @@ def speaks_of(cue: Cue, signal_name: str) -> bool:
     action = _ACTION.search(signal_name)
     if action:
         return action.group() in _ACTION.findall(cue.observation)
+    if cue.claim is None:
+        return False
     bare = _PREFIX.sub("", signal_name)
-    return cue.claim is not None and cue.claim.attribute in (bare, bare.split()[0])
+    rest = bare.removeprefix(cue.claim.attribute)
+    return rest != bare and rest.strip() in ("", cue.claim.direction, TURN_OF.get(cue.claim.direction))
 
 
 def _place(start: float, end: float, duration: float) -> str:

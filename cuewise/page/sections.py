@@ -52,7 +52,7 @@ def error_section(name: str, code: str, message: str, number: int) -> Markup:
 
 def _head(report: EmotionReport) -> Markup:
     facts = []
-    if report.duration is not None:
+    if report.duration:
         facts.append(f"{report.duration:.2f} s" + (f", from {report.start:.2f} s" if report.start else ""))
     facts.append(f"model {report.model}")
     if report.timing_ms.get("total"):

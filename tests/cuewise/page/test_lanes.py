@@ -32,8 +32,11 @@ def test_curves_that_a_cue_speaks_of_come_first():
 def test_a_cue_speaks_of_the_curve_its_claim_is_about():
     pitch = cue(0, 1, claim=Claim(attribute="pitch", direction="higher"))
     assert speaks_of(pitch, "pitch") and not speaks_of(pitch, "loudness")
+    assert not speaks_of(cue(0, 1, claim=Claim(attribute="pitch range", direction="higher")), "voice.pitch")
     head = Cue(channel="face", observation="head away", claim=Claim(attribute="head", direction="away"))
-    assert speaks_of(head, "head yaw") and not speaks_of(head, "AU12")
+    assert speaks_of(head, "face.head yaw") and not speaks_of(head, "head roll") and not speaks_of(head, "AU12")
+    brows = Cue(channel="face", observation="brows lowered", claim=Claim(attribute="brows", direction="lowered"))
+    assert speaks_of(brows, "face.brows lowered") and not speaks_of(brows, "face.brows raised")
     assert not speaks_of(Cue(channel="face", observation="lips (AU12)"), "AU1")
 
 
