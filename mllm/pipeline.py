@@ -20,6 +20,7 @@ from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.evidence.check import check_cues
 from cuewise.mllm.evidence.measure import measure
 from cuewise.mllm.evidence.types import Measurements
+from cuewise.mllm.folders import ModelNotFoundError, model_folder
 from cuewise.mllm.media import MediaConfig, MediaError, MediaWorker
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.media_tokens import MediaTokens
@@ -30,7 +31,6 @@ from cuewise.mllm.report import ChannelReading, EmotionReport, parse
 from cuewise.mllm.tensors import ClipTensors
 
 Form = Literal["explained", "direct"]
-SHIPPED = Path(__file__).parent / "pretrained"
 MAX_TOKENS = {"explained": 320, "direct": 64}
 BATCH_SIZE = 8
 
@@ -82,7 +82,10 @@ class Analyzer:
         device: str = "cpu",
     ) -> "Analyzer":  # fmt: skip
         """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError."""
-        folder = model_folder(model)
+        try:
+            folder = model_folder(model)
+        except ModelNotFoundError as error:
+            raise AnalyzeError(str(error)) from error
         try:
             loaded = CuewiseForConditionalGeneration.from_pretrained(folder).to(device)
             processor = CuewiseProcessor.from_pretrained(folder)
@@ -228,16 +231,6 @@ class Analyzer:
                 label=label, score=shares[label], distribution=shares, valence=va[0], arousal=va[1]
             )
         return fused, channels, None if tokens.va is None else _bounded(tokens.va)
-
-
-def model_folder(model: str | Path) -> Path:
-    """Folder of a shipped model name or a path. Raises AnalyzeError naming the shipped models."""
-    for folder in (SHIPPED / str(model), Path(model)):
-        if (folder / "config.json").is_file():
-            return folder
-    shipped = sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
-    known = ", ".join(shipped) or "none"
-    raise AnalyzeError(f"model {str(model)!r} is neither a shipped model ({known}) nor a folder with config.json")
 
 
 @contextmanager

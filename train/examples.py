@@ -25,7 +25,7 @@ from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
 
-SHARD = 200
+SHARD = 100
 CHANNELS = ("face", "voice", "words")
 
 

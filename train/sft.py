@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cuewise.data_recipes.corpora import CORPORA
 from cuewise.mllm.config_tools import from_dict, load_yaml, override
+from cuewise.mllm.folders import model_folder
 from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.presets import nano_config
@@ -63,7 +64,7 @@ class SFTConfig:
     """Folder for prepared examples, shared by all recipes."""
 
     init: str | None = None
-    """Model folder to start from; nothing means new weights."""
+    """Shipped model or model folder to start from; nothing means new weights."""
 
     seed: int = 0
     workers: int = 2
@@ -116,8 +117,8 @@ def read_recipe(recipe: str, overrides: list[str]) -> SFTConfig:
 def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor]:
     """The model to train: `init`, or new weights with a vocabulary learnt from the sources' texts."""
     if config.init:
-        return (CuewiseForConditionalGeneration.from_pretrained(config.init).float(),
-                CuewiseProcessor.from_pretrained(config.init))  # fmt: skip
+        folder = model_folder(config.init)
+        return CuewiseForConditionalGeneration.from_pretrained(folder), CuewiseProcessor.from_pretrained(folder)
     tokenizer = build_tokenizer(config.vocabulary, config.sources, Path(config.data_root), out / "tokenizer")
     model_config = nano_config(len(tokenizer), token_ids(tokenizer))
     processor = CuewiseProcessor.from_config(model_config, tokenizer)
