@@ -81,7 +81,7 @@ class VoiceProgram:
     does not fit is spoken faster; a short one leaves silence at the end."""
 
     base_loudness_db: float = -26.0
-    """Mean level of the speech outside events, dB of full scale."""
+    """Level (mean power) of the voiced speech outside events, dB of full scale."""
 
     events: list[VoiceEvent] = field(default_factory=list)
     language: str = "en"

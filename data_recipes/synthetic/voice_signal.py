@@ -69,7 +69,7 @@ class Controls:
 
 def render(controls: Controls, speaker: Speaker, num_samples: int, base_f0_hz: float, loudness_db: float,
            snr_db: float, seed: int) -> np.ndarray:  # fmt: skip
-    """The controls as float32 [n] sound. `loudness_db` is the mean level of the speech before its gain."""
+    """The controls as float32 [n] sound. `loudness_db` is the level of the voiced speech before its gain."""
     rng = np.random.default_rng([seed, 4])
     formants, voicing, hiss, hiss_hz, breath = _tracks(controls, speaker)
     at = np.arange(num_samples) / SAMPLE_RATE_HZ * CONTROL_HZ
@@ -176,16 +176,15 @@ def _filter(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def _set_level(sound: np.ndarray, pieces: list[tuple[Phone, float, float]], loudness_db: float) -> np.ndarray:
-    """The sound scaled so that the mean level in dB of its spoken 10-ms stretches is `loudness_db`."""
+    """The sound scaled so that the mean power of its voiced 10-ms stretches is `loudness_db`."""
     stretches = len(sound) // 160
-    level = 10 * np.log10((sound[: stretches * 160].reshape(stretches, 160) ** 2).mean(1) + 1e-12)
-    spoken = np.zeros(stretches, bool)
-    for _, start, end in pieces:
-        spoken[int(start * 100) : int(end * 100)] = True
-    if not spoken.any():
+    power = (sound[: stretches * 160].reshape(stretches, 160) ** 2).mean(1)
+    voiced = np.zeros(stretches, bool)
+    for phone, start, end in pieces:
+        voiced[int(start * 100) : int(end * 100)] = phone.voicing_db is not None
+    if not power[voiced].any():
         return sound
-    heard = spoken & (level > level[spoken].max() - 40)
-    return sound * 10 ** ((loudness_db - level[heard].mean()) / 20)
+    return sound * np.sqrt(10 ** (loudness_db / 10) / power[voiced].mean())
 
 
 def _room(num_samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -73,7 +73,7 @@ class VoiceMeasures:
         self._talk: Span = (spoken[0] * HOP_S, (spoken[-1] + 1) * HOP_S) if len(spoken) else (0.0, 0.0)
         self._readers: dict[str, Callable[[list[Span], np.ndarray], float]] = {
             "pitch": lambda spans, inside: float(np.nanmedian(self.f0_hz[inside])),
-            "loudness": lambda spans, inside: float(self.loudness_db[inside & self.speech_mask].mean()),
+            "loudness": lambda spans, inside: _mean_level(self.loudness_db[inside & self.voiced_mask]),
             "rate": self._rate,
             "pitch range": lambda spans, inside: float(np.ptp(np.nanpercentile(self._semitones[inside], [10, 90]))),
             "tremor": self._read_tremor,
@@ -154,6 +154,11 @@ class VoiceMeasures:
         if len(size) * HOP_S < MIN_VOICED_S / 2:
             return float("nan")
         return float(np.sqrt(np.mean(np.minimum(size, 3 * np.median(size)) ** 2)))
+
+
+def _mean_level(level_db: np.ndarray) -> float:
+    """dB of the mean power. A mean of decibels would hang on the faintest frames that still count as voiced."""
+    return float(10 * np.log10(np.mean(10 ** (level_db / 10))))
 
 
 def _slope(times_s: np.ndarray, values: np.ndarray, spans: list[Span]) -> float:

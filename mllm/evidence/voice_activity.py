@@ -4,7 +4,7 @@ Shapes: n samples, T frames of 10 ms. Levels are dB of full scale: a signal whos
 """
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, label, percentile_filter
+from scipy.ndimage import gaussian_filter1d, label, maximum_filter1d, percentile_filter
 from scipy.signal import butter, find_peaks, sosfilt
 
 from cuewise.mllm.evidence.pitch import HOP, HOP_S, SAMPLE_RATE_HZ, frame_count
@@ -67,7 +67,7 @@ def speech_mask(level_db: np.ndarray, voiced: np.ndarray) -> np.ndarray:
     rise = np.maximum(MIN_RISE_DB, 0.3 * (top - floor))
     sounding = (level_db > floor + rise) & (level_db > np.maximum(SILENCE_DB, top - MAX_DEPTH_DB))
     reach = round(UNVOICED_REACH_S / HOP_S)
-    near_voice = np.convolve(voiced, np.ones(2 * reach + 1), "same") > 0.5
+    near_voice = maximum_filter1d(voiced.astype(np.int8), 2 * reach + 1, mode="constant") > 0
     speech = voiced | (sounding & near_voice)
     speech = ~_drop_short(~speech, round(MIN_PAUSE_S / HOP_S), keep_edges=True)
     return _drop_short(speech, round(MIN_SPEECH_S / HOP_S))
@@ -84,7 +84,7 @@ def syllable_times(syllable_level_db: np.ndarray, speech: np.ndarray, voiced: np
     peaks, _ = find_peaks(padded, height=loud - SYLLABLE_DEPTH_DB, prominence=SYLLABLE_DIP_DB,
                           distance=max(1, round(MIN_SYLLABLE_S / HOP_S)))  # fmt: skip
     peaks = peaks - 1
-    near = np.convolve(voiced, np.ones(3), "same") > 0.5
+    near = maximum_filter1d(voiced.astype(np.int8), 3, mode="constant") > 0
     return (peaks[near[peaks]] + 0.5) * HOP_S
 
 
