@@ -111,6 +111,7 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
                 f"the weights in {pretrained_model_name_or_path} do not fit this model ({listed}); "
                 "use the config that was saved with them"
             )
+        _align(model)
         return (model, info) if wants_info else model
 
     # Freezing
@@ -279,6 +280,13 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         """Ids that structure prompts are never written, in training, in generation and in scoring alike."""
         ids = torch.tensor([i for i in self._never_written if i < logits.shape[-1]], device=logits.device)
         return logits.index_fill(-1, ids, torch.finfo(logits.dtype).min)
+
+
+def _align(model: nn.Module) -> None:
+    """Copy weights that lie at odd addresses of a mapped file: CPU kernels sum in another order there."""
+    for weight in (*model.parameters(), *model.buffers()):
+        if weight.device.type == "cpu" and weight.data_ptr() % 64:
+            weight.data = weight.data.clone()
 
 
 AutoConfig.register("cuewise", CuewiseConfig, exist_ok=True)

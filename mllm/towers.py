@@ -101,7 +101,8 @@ class StreamTower(nn.Module):
         super().__init__()
         self.encoder = ENCODERS.build(config.encoder)
         self.compressor = COMPRESSORS.build(config.compressor, self.encoder.d_out)
-        self.projector = Projector(config.projector, self.encoder.d_out, d_model)
+        summary = self.compressor.config.summary
+        self.projector = Projector(config.projector, self.encoder.d_out, d_model, summary)
         self.head = StreamHead(self.encoder.d_out, heads)
         self.units = ActionUnitHead(self.encoder.d_out, units) if units else None
 
@@ -166,7 +167,10 @@ class MediaEncoder(nn.Module):
         rows = mask.any(1).nonzero().squeeze(1)
         if not len(rows):
             return None
-        item = self.towers[name](values[rows], mask[rows], None if times is None else times[rows])
+        hidden = ~mask[rows].view(len(rows), -1, *[1] * (values.ndim - 2))
+        item = self.towers[name](
+            values[rows].masked_fill(hidden, 0), mask[rows], None if times is None else times[rows]
+        )
         size = len(mask)
 
         def scatter(part: Tensor | None) -> Tensor | None:

@@ -29,13 +29,13 @@ class ProjectorConfig:
 class Projector(nn.Module):
     """LayerNorm, linear, GELU, linear; plus a linear map of sine time features, or the summary vector."""
 
-    def __init__(self, config: ProjectorConfig, channels: int, d_model: int):
+    def __init__(self, config: ProjectorConfig, channels: int, d_model: int, summary: bool = False):
         super().__init__()
         self.net = nn.Sequential(
             nn.LayerNorm(channels), nn.Linear(channels, config.hidden), nn.GELU(), nn.Linear(config.hidden, d_model)
         )
         self.time = nn.Linear(TIME_SIZE, d_model, bias=False) if config.times else None
-        self.summary = nn.Parameter(torch.zeros(d_model))
+        self.summary = nn.Parameter(torch.zeros(d_model)) if summary else None
 
     def forward(self, pooled: Compressed) -> Tensor:
         """tokens [B, K, C] -> rows [B, K, d_model]; zeros where a token does not exist."""
@@ -43,5 +43,6 @@ class Projector(nn.Module):
         if self.time is not None:
             at = self.time(time_features(pooled.times_s, TIME_SIZE).to(rows.dtype))
             rows = rows + at * ~pooled.is_summary[:, None]
-        rows = rows + self.summary * pooled.is_summary[:, None]
+        if self.summary is not None:
+            rows = rows + self.summary * pooled.is_summary[:, None]
         return rows * pooled.mask.unsqueeze(-1)
