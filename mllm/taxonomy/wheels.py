@@ -136,8 +136,8 @@ class WheelTable:
 
     def value(self, label: str, metric_id: str) -> str | None:
         """What `label` (already normalised) becomes under one metric id; None when unknown."""
-        if self.repaired:
-            return self._repaired_value(label, metric_id)
+        if self.repaired and label in NEUTRAL_WORDS:
+            return "neutral"
         roots = self.roots.get(label)
         if roots is None:
             return None
@@ -146,19 +146,12 @@ class WheelTable:
         if metric_id == "case2":
             return min(self.wheel_words[min(roots)])
         lookup = self._lookup(metric_id)
+        if self.repaired:
+            return self._repaired_sector(label, roots, metric_id)
         known = [word for root in roots for word in self.wheel_words[root] if word in lookup]
         return lookup[min(known)] if known else None
 
-    def _repaired_value(self, label: str, metric_id: str) -> str | None:
-        if label in NEUTRAL_WORDS:
-            return "neutral"
-        roots = self.roots.get(label, [])
-        if metric_id == "case1":
-            return label if label in self.wheel_words else min(roots, default=None)
-        if metric_id == "case2":
-            own = [root for root in roots if root in self.wheel_words[root]]
-            words = own or [word for root in roots for word in self.wheel_words[root]]
-            return label if label in own else min(words, default=None)
+    def _repaired_sector(self, label: str, roots: list[str], metric_id: str) -> str | None:
         lookup = self._lookup(metric_id)
         if label in lookup:
             return lookup[label]
