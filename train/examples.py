@@ -144,10 +144,6 @@ def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Ro
         from cuewise.data_recipes.corpora import read
 
         rows = list(read(str(config.corpus), data_root / (config.folder or str(config.corpus)), config.split))
-    if all(not row.media for row in rows):
-        from cuewise.data_recipes.telling_words import add_word_cues
-
-        rows = add_word_cues(rows)
     if config.count and config.count < len(rows):
         step = len(rows) / config.count
         rows = [rows[int(i * step)] for i in range(config.count)]
