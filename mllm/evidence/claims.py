@@ -49,6 +49,8 @@ class Direction:
     population: dict[str, list[float]] = field(default_factory=dict)
     population_factor: float = 1.0
     why_no_population: str = ""
+    usual: float = 0.0
+    """x that neutral speech seldom exceeds; a claim below it is true but not worth proposing."""
     graded: bool = True
     """False: the claim has no degrees and is always read and written as `clearly`."""
     propose: bool = True
@@ -219,6 +221,9 @@ def _direction(attribute: str, name: str, values: dict, entry: dict, room: dict,
         note = "" if action is None else f" (AU{'+'.join(code.removeprefix('AU') for code in actions)})"
         degree = "{degree} " if values.get("graded", True) else ""
         template = f"{entry['names'][0]} {degree}{words[0]}{note}"
+    usual = entry.get("usual", {}).get(name, 0.0)
+    if values.get("scale") == "ratio" and usual:
+        usual = math.log(usual)
     kept = ("scale", "sign", "magnitude", "halves", "against", "zero", "graded", "propose")
     return Direction(
         attribute=attribute, name=name, quantities=tuple(quantity) if isinstance(quantity, list) else (quantity,),
@@ -227,7 +232,7 @@ def _direction(attribute: str, name: str, values: dict, entry: dict, room: dict,
         references=tuple(values.get("references", ("same_speaker_rest", "population"))),
         population=values.get("population") or entry.get("population") or {},
         population_factor=values.get("population_factor") or entry.get("population_factor") or 1.0,
-        why_no_population=entry.get("why_no_population", ""),
+        why_no_population=entry.get("why_no_population", ""), usual=usual,
         **{key: values[key] for key in kept if key in values},
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ MIN_CLIP_S = 2 * WINDOW_S
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     strength: float
-    """How far beyond the threshold of `clearly`, in units of that threshold."""
+    """x in units of the threshold of `clearly`, or of what is usual where that is more."""
     span: Span | None
     meaning: Direction
     degree: str
@@ -56,6 +56,9 @@ def observe(
         for span in spans
         if (candidate := _candidate(measurements, channel, meaning, span, min_degree)) is not None
     ]
+    always = {(c.meaning.attribute, c.meaning.name) for c in found if c.span is None}
+    found = [c for c in found if c.span is None or c.found.kind != "population"
+             or (c.meaning.attribute, c.meaning.name) not in always]  # fmt: skip
     cues: list[Cue] = []
     chosen: list[_Candidate] = []
     for candidate in sorted(found, key=lambda c: (-c.strength, c.span or (0.0, 0.0))):
@@ -88,10 +91,10 @@ def _candidate(
         return None
     wanted = DEGREES[DEGREES.index(min_degree) :] if meaning.graded else ("clearly",)
     beyond = [degree for degree in wanted if found.beyond(meaning, degree)]
-    if not beyond:
+    if not beyond or found.x < meaning.usual:
         return None
-    unit = found.bound(meaning, "clearly")
-    return _Candidate(found.x / unit - 1.0, span, meaning, beyond[-1], found)
+    unit = max(found.bound(meaning, "clearly"), meaning.usual)
+    return _Candidate(found.x / unit, span, meaning, beyond[-1], found)
 
 
 def _clash(one: _Candidate, other: _Candidate) -> bool:
