@@ -40,11 +40,11 @@ def tiny_config(llm: str = "qwen3", prefusion: str | dict = "attn2", **changes) 
     voice = {"tokens": 4, "summary": True}
     streams = {
         "face": {
-            "encoder": {"family": "conv_face", "image_size": 16, **CONV},
+            "encoder": {"family": "conv_face", "image_size": 32, **CONV},
             "compressor": {"name": "attn_pool", "tokens": 3, "summary": True},
         },
         "scene": {
-            "encoder": {"family": "conv_scene", "image_size": 16, **CONV}, "compressor": {"name": "mean", "tokens": 2},
+            "encoder": {"family": "conv_scene", "image_size": 32, **CONV}, "compressor": {"name": "mean", "tokens": 2},
         },
         "voice": {
             "encoder": {"family": "conv_voice", "bands": 16, **CONV}, "compressor": {"name": "attn_pool", **voice},

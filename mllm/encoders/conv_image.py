@@ -29,6 +29,9 @@ class ConvImageConfig(ImageEncoderConfig):
     width: int = 128
     """Channels of the states."""
 
+    norm: Literal["batch", "group"] = "batch"
+    """Normalisation inside the network: running statistics of the training data, or of each picture alone."""
+
     temporal: Literal["none", "attention"] = "attention"
     """Mixing of the pictures of a clip; `attention` knows their times."""
 
@@ -41,8 +44,10 @@ class ConvImageConfig(ImageEncoderConfig):
     def __post_init__(self) -> None:
         if len(self.channels) != 4 or any(size % 8 for size in self.channels):
             raise ValueError(f"encoder.channels must be four multiples of 8, got {self.channels}")
-        if self.image_size % 16:
-            raise ValueError(f"encoder.image_size must be a multiple of 16, got {self.image_size}")
+        if self.image_size % 16 or self.image_size < 32:
+            raise ValueError(f"encoder.image_size must be a multiple of 16 from 32 on, got {self.image_size}")
+        if self.norm not in ("batch", "group"):
+            raise ValueError(f"encoder.norm must be batch or group, got {self.norm!r}")
         if self.temporal not in ("none", "attention"):
             raise ValueError(f"encoder.temporal must be none or attention, got {self.temporal!r}")
 
@@ -68,14 +73,19 @@ class ConvSceneConfig(ConvImageConfig):
     width: int = 64
 
 
-class ImageBlock(nn.Module):
-    """Residual block of two 3 x 3 convolutions; groups of channels are normalised within each picture."""
+def picture_norm(kind: str, channels: int) -> nn.Module:
+    """``batch`` or ``group`` normalisation; only valid pictures are ever in the batch."""
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(8, channels)
 
-    def __init__(self, d_in: int, d_out: int, stride: int):
+
+class ImageBlock(nn.Module):
+    """Residual block of two 3 x 3 convolutions."""
+
+    def __init__(self, d_in: int, d_out: int, stride: int, norm: str):
         super().__init__()
         self.conv1 = nn.Conv2d(d_in, d_out, 3, stride, padding=1, bias=False)
         self.conv2 = nn.Conv2d(d_out, d_out, 3, padding=1, bias=False)
-        self.norm1, self.norm2 = nn.GroupNorm(8, d_out), nn.GroupNorm(8, d_out)
+        self.norm1, self.norm2 = picture_norm(norm, d_out), picture_norm(norm, d_out)
         same = d_in == d_out and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(d_in, d_out, 1, stride, bias=False)
 
@@ -93,9 +103,9 @@ class ConvImage(Encoder):
         super().__init__(config)
         c = config.channels
         self.stem = nn.Conv2d(config.in_channels, c[0], 3, 2, padding=1, bias=False)
-        self.stem_norm = nn.GroupNorm(8, c[0])
+        self.stem_norm = picture_norm(config.norm, c[0])
         self.stages = nn.Sequential(
-            ImageBlock(c[0], c[0], 1), ImageBlock(c[0], c[1], 2), ImageBlock(c[1], c[2], 2), ImageBlock(c[2], c[3], 2)
+            *(ImageBlock(c[max(i - 1, 0)], c[i], 1 if i == 0 else 2, config.norm) for i in range(4))
         )
         if config.keep_layout:
             side = config.image_size // 16

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
-from cuewise.mllm.encoders.layers import ConvBlock, MaskedGroupNorm, temporal_layer
+from cuewise.mllm.encoders.layers import ConvBlock, masked_norm, temporal_layer
 from cuewise.mllm.registry import ENCODERS
 
 TIME_STRIDES = (2, 1, 2, 2, 1)
@@ -35,6 +35,9 @@ class ConvVoiceConfig(EncoderConfig):
     width: int = 128
     """Channels of the states."""
 
+    norm: Literal["batch", "group"] = "batch"
+    """Normalisation inside the network: running statistics of the training data, or of each clip alone."""
+
     temporal: Literal["none", "conv", "attention"] = "conv"
     """Mixing of the states over time."""
 
@@ -49,6 +52,8 @@ class ConvVoiceConfig(EncoderConfig):
             raise ValueError(f"conv_voice.channels must be four multiples of 8, got {self.channels}")
         if self.bands % 16:
             raise ValueError(f"conv_voice.bands must be a multiple of 16, got {self.bands}")
+        if self.norm not in ("batch", "group"):
+            raise ValueError(f"conv_voice.norm must be batch or group, got {self.norm!r}")
         if self.temporal not in ("none", "conv", "attention"):
             raise ValueError(f"conv_voice.temporal must be none, conv or attention, got {self.temporal!r}")
 
@@ -68,11 +73,11 @@ class ConvVoice(Encoder):
         super().__init__(config)
         first = config.channels[0]
         self.stem = nn.Conv2d(2, first, 5, (TIME_STRIDES[0], BAND_STRIDES[0]), padding=2, bias=False)
-        self.stem_norm = MaskedGroupNorm(first)
+        self.stem_norm = masked_norm(config.norm, first)
         sizes = [first, *config.channels]
         strides = list(zip(TIME_STRIDES[1:], BAND_STRIDES[1:]))
         self.stages = nn.ModuleList(
-            ConvBlock(sizes[i], sizes[i + 1], strides[i], config.dropout) for i in range(len(strides))
+            ConvBlock(sizes[i], sizes[i + 1], strides[i], config.norm, config.dropout) for i in range(len(strides))
         )
         self.project = nn.Linear(config.channels[-1] * (config.bands // 16), config.width)
         layers = config.layers if config.temporal != "none" else 0

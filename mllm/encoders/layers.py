@@ -49,6 +49,43 @@ class MaskedGroupNorm(nn.Module):
         return (normed * self.weight[:, None, None] + self.bias[:, None, None]) * mask[:, None, :, None]
 
 
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation over the valid steps of a batch while training, by running statistics afterwards.
+
+    In eval mode a channel is scaled by constants, so neighbours and padding change nothing, and differences between
+    clips in level and spread survive, which normalisation within a clip removes.
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x [B, C, T, F], mask [B, T] -> [B, C, T, F], zeros at invalid steps."""
+        weight = mask[:, None, :, None].to(x.dtype)
+        mean, variance = self.mean, self.variance
+        if self.training:
+            values = x.float()
+            count = weight.sum() * x.shape[3]
+            mean = (values * weight).sum((0, 2, 3)) / count
+            variance = ((values - mean[:, None, None]).square() * weight).sum((0, 2, 3)) / count
+            with torch.no_grad():
+                self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
+                self.variance.lerp_(variance.to(self.variance.dtype), self.momentum)
+        scale = self.weight * torch.rsqrt(variance.float() + self.eps)
+        shift = self.bias - mean * scale
+        return (x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]) * weight
+
+
+def masked_norm(kind: str, channels: int) -> nn.Module:
+    """``batch`` or ``group`` normalisation over valid steps."""
+    return MaskedBatchNorm(channels) if kind == "batch" else MaskedGroupNorm(channels)
+
+
 class SqueezeExcite(nn.Module):
     """Channel gates from the mean over valid steps and all bands (arXiv:1709.01507)."""
 
@@ -67,13 +104,15 @@ class SqueezeExcite(nn.Module):
 class ConvBlock(nn.Module):
     """Residual block of two 3 x 3 convolutions with channel gates; time and band strides in the first."""
 
-    def __init__(self, d_in: int, d_out: int, stride: tuple[int, int] = (1, 1), dropout: float = 0.0):
+    def __init__(
+        self, d_in: int, d_out: int, stride: tuple[int, int] = (1, 1), norm: str = "batch", dropout: float = 0.0
+    ):
         super().__init__()
         self.time_stride = stride[0]
         self.conv1 = nn.Conv2d(d_in, d_out, 3, stride, padding=1, bias=False)
-        self.norm1 = MaskedGroupNorm(d_out)
+        self.norm1 = masked_norm(norm, d_out)
         self.conv2 = nn.Conv2d(d_out, d_out, 3, padding=1, bias=False)
-        self.norm2 = MaskedGroupNorm(d_out)
+        self.norm2 = masked_norm(norm, d_out)
         self.gate = SqueezeExcite(d_out)
         self.dropout = nn.Dropout2d(dropout)
         same = d_in == d_out and stride == (1, 1)

@@ -155,8 +155,8 @@ def test_a_processor_that_does_not_fit_the_model_is_refused():
 def test_pictures_are_scaled_to_what_the_encoder_declares():
     processor = tiny.tiny_processor()
     clip = processor.tensors(tiny.tiny_media())
-    assert clip.streams["face"].values.shape == (3, 16, 16, 1)
-    assert clip.streams["scene"].values.shape == (5, 16, 16, 3)
+    assert clip.streams["face"].values.shape == (3, 32, 32, 1)
+    assert clip.streams["scene"].values.shape == (5, 32, 32, 3)
     assert clip.streams["face"].values.dtype == torch.uint8
 
 

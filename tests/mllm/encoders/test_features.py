@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from cuewise.mllm.encoders.features import MelConfig, log_mel
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 400, 16_000])
+def test_number_of_frames_is_declared(samples):
+    config = MelConfig()
+    assert log_mel(torch.randn(samples), config).shape == (config.num_frames(samples), 64)
+
+
+def test_the_same_samples_give_the_same_rows():
+    wave = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    assert torch.equal(log_mel(wave, MelConfig()), log_mel(wave.copy(), MelConfig()))
+
+
+@pytest.mark.parametrize("hz", [200, 1000, 4000])
+def test_a_tone_is_loudest_in_the_band_around_its_frequency(hz):
+    wave = torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000)
+    band = int(log_mel(wave, MelConfig())[50].argmax())
+    mels = 2595 * np.log10(1 + np.array([20, hz, 8000]) / 700)
+    expected = (mels[1] - mels[0]) / (mels[2] - mels[0]) * 65 - 1
+    assert abs(band - expected) <= 1
+
+
+def test_ten_times_the_amplitude_is_two_bels_everywhere():
+    wave = torch.randn(4000) * 0.01
+    torch.testing.assert_close(log_mel(10 * wave, MelConfig()) - log_mel(wave, MelConfig()), torch.full((26, 64), 2.0),
+                               atol=1e-3, rtol=0)  # fmt: skip
+
+
+def test_silence_is_finite():
+    assert log_mel(torch.zeros(1600), MelConfig()).isfinite().all()
+
+
+def test_a_click_lies_at_its_time():
+    wave = torch.zeros(16_000)
+    wave[8000] = 1.0
+    config = MelConfig()
+    loudest = int(log_mel(wave, config).sum(1).argmax())
+    assert config.times_s(101)[loudest] == pytest.approx(0.5, abs=0.011)
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(0), torch.zeros(2, 100)])
+def test_what_is_not_mono_sound_is_refused(bad):
+    with pytest.raises(ValueError, match="mono samples"):
+        log_mel(bad, MelConfig())
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        log_mel(torch.tensor([0.0, float("nan")]), MelConfig())
