@@ -15,6 +15,7 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
 
     `analyzer_options` go to `Analyzer.load` (model, media, speech_to_text, device).
     """
+    _quiet_transformers()
     results = []
     try:
         with Writer(outputs) as writer:
@@ -37,6 +38,14 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
     if outputs.html:
         _write_page(results, clips, outputs)
     return EXIT_OK if writer.failed == 0 else EXIT_USER
+
+
+def _quiet_transformers() -> None:
+    """On the command line, loading a model is no event: no bar, and what fails is raised rather than logged."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _progress(total: int) -> Any:
