@@ -19,20 +19,16 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
     results = []
     try:
         with Writer(outputs) as writer:
-            analyzer = Analyzer.load(**analyzer_options)
-            try:
+            with Analyzer.load(**analyzer_options) as analyzer, _progress(len(clips)) as progress:
                 on_text = writer.stream if outputs.stream else None
-                with _progress(len(clips)) as progress:
-                    for result in analyzer.analyze_many(clips, form=form, on_text=on_text):
-                        progress.clear()
-                        if outputs.stream:
-                            writer.stream("\n\n")
-                        writer.write(result)
-                        progress.update()
-                        if outputs.html:
-                            results.append(result)
-            finally:
-                analyzer.close()
+                for result in analyzer.analyze_many(clips, form=form, on_text=on_text):
+                    progress.clear()
+                    if outputs.stream:
+                        writer.stream("\n\n")
+                    writer.write(result)
+                    progress.update()
+                    if outputs.html:
+                        results.append(result)
     except AnalyzeError as error:
         raise UserError(str(error)) from error
     if outputs.html:

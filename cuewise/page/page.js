@@ -57,7 +57,7 @@ class Report {
       element.src = toBlobAddress(element.getAttribute("src"));
     }
     if (this.main) {
-      this.main.addEventListener("loadedmetadata", () => { if (this.offset) this.seek(this.time); });
+      this.main.addEventListener("loadedmetadata", () => { if (this.offset || this.time) this.seek(this.time); });
       this.main.addEventListener("seeked", () => this.follow());
       this.main.addEventListener("play", () => { if (this.sound) this.sound.play(); this.tick(); });
       this.main.addEventListener("pause", () => { if (this.sound) this.sound.pause(); });
