@@ -5,9 +5,11 @@ import math
 import pytest
 from hand_measures import PieceMeasures, face, voice
 
+from cuewise.data_recipes.synthetic.voice import VoiceEvent, VoiceProgram, synthesize
 from cuewise.mllm.evidence.check import check_claim, check_cue, check_cues, rest_of
 from cuewise.mllm.evidence.claims import DEGREES, direction, opposite, phrase
 from cuewise.mllm.evidence.types import Measurements
+from cuewise.mllm.evidence.voice import VoiceMeasures
 from cuewise.mllm.report import Claim, Cue, Word
 
 SPAN = (2.0, 3.0)
@@ -233,3 +235,31 @@ def test_the_reason_names_difference_reference_and_threshold():
     found = check_claim("voice", claim, SPAN, raised(4))
     assert found.why.startswith("+4 semitones against the rest of the clip; beyond `clearly` (+")
     assert phrase("voice", claim) == "pitch clearly higher"
+
+
+VOICE_EVENTS = [
+    ("pitch", "higher", "clearly"), ("pitch", "lower", "strongly"), ("loudness", "lower", "clearly"),
+    ("loudness", "higher", "strongly"), ("tremor", "higher", "clearly"), ("breathiness", "higher", "strongly"),
+    ("pitch", "falling", "strongly"), ("pauses", "more", "strongly"), ("rate", "lower", "strongly"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_a_synthetic_voice_does_is_supported_and_its_opposite_contradicted():
+    """Two speakers for each event; one of the 36 verdicts may be wrong, since a short span says little of a rate."""
+    text = "the blue bag is standing at the door and the old clock on the wall is slow again today"
+    wrong = []
+    for number, (attribute, name, degree) in enumerate(VOICE_EVENTS):
+        for f0 in (110.0, 210.0):
+            program = VoiceProgram(
+                transcript=text, duration_s=6.0, base_f0_hz=f0, base_rate=4.6, seed=number + 1,
+                events=[VoiceEvent(attribute, name, degree, 1.5, 3.2)],
+            )  # fmt: skip
+            samples, _ = synthesize(program)
+            measured = Measurements(6.0, voice=VoiceMeasures(samples))
+            claim = Claim(attribute=attribute, direction=name, degree=degree)
+            for asked, right in ((claim, "supported"), (opposite("voice", claim), "contradicted")):
+                found = check_claim("voice", asked, (1.5, 3.2), measured)
+                if found.verdict != right:
+                    wrong.append((f0, asked, found))
+    assert len(wrong) <= 1, wrong
