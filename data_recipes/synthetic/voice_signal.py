@@ -19,13 +19,16 @@ from cuewise.data_recipes.synthetic.phones import Phone
 SAMPLE_RATE_HZ = 16_000
 CONTROL_HZ = 400
 SILENT_DB = -90.0
-BREATH_DB = -20.0
+BREATH_DB = -16.0
 """Aspiration noise of an ordinary voice against its voicing, before the speaker's own habit."""
 
 BANDWIDTHS_HZ = (70.0, 90.0, 130.0, 200.0, 280.0)
 UPPER_FORMANTS_HZ = (3500.0, 4500.0)
 EVEN_VOWELS = 0.8
 """Share of the level differences between vowels, which formants bring along, that the speaker makes up for."""
+
+UPPER_POLES_HZ = 2000.0
+"""From here on the spectrum is lifted by 12 dB an octave, for the resonances above the fifth, which are left out."""
 
 F0_LIMITS_HZ = (60.0, 560.0)
 _WINDOW, _HOP, _FFT = 512, 128, 1024
@@ -51,7 +54,7 @@ class Speaker:
         size = 1.0 + 0.17 * np.clip(np.log2(base_f0_hz / 110.0), -0.4, 1.3) + rng.normal(0, 0.035)
         return cls(
             formant_scale=float(np.clip(size, 0.9, 1.3)), open_quotient=rng.uniform(0.5, 0.7),
-            tilt_hz=rng.uniform(1800, 3800), breath_db=rng.uniform(-3, 4), jitter=rng.uniform(0.003, 0.008),
+            tilt_hz=rng.uniform(2500, 5500), breath_db=rng.uniform(-3, 4), jitter=rng.uniform(0.003, 0.008),
             shimmer_db=rng.uniform(0.2, 0.5), tremor_hz=rng.uniform(5.2, 7.5), accent_st=rng.uniform(3.5, 5.0),
         )  # fmt: skip
 
@@ -79,7 +82,8 @@ def render(controls: Controls, speaker: Speaker, num_samples: int, base_f0_hz: f
     ease = 10 ** (np.interp(at, control, controls.breath_db) / 20)
     leak = 10 ** ((BREATH_DB + speaker.breath_db) / 20) * ease * (0.3 + 1.4 * opening)
     voice = np.interp(at, control, voicing)
-    source = voice * (pulses + leak * noise) + np.interp(at, control, breath) * noise * 0.5
+    # A leaking glottis lets through more noise and drives the harmonics less, at much the same loudness.
+    source = voice * (pulses + leak * noise) / np.sqrt(1 + leak**2) + np.interp(at, control, breath) * noise * 0.5
     sound = _filter(source, _formant_response(formants, num_samples))
     friction = np.interp(at, control, hiss) * rng.standard_normal(num_samples)
     sound += _filter(friction, _hiss_response(hiss_hz, num_samples))
@@ -150,6 +154,7 @@ def _formant_response(formants: np.ndarray, num_samples: int) -> np.ndarray:
     for column, bandwidth in enumerate(BANDWIDTHS_HZ):
         centre = targets[:, column : column + 1]
         response *= centre**2 / (centre**2 - hertz**2 + 1j * hertz * np.float32(bandwidth))
+    response *= 1 + (hertz / UPPER_POLES_HZ) ** 2
     # Speakers give close vowels more effort; without that "ee" would be 10 dB below "ah".
     power = (np.abs(response) ** 2 / (1 + (hertz / 400) ** 2)).mean(1, keepdims=True)
     return response * (power / power.mean()) ** (-0.5 * EVEN_VOWELS)

@@ -23,9 +23,6 @@ WINDOW_S = 0.05
 PITCH_BAND_HZ = (50.0, 1200.0)
 """Band in which periodicity is looked for; above it speech carries more noise than pitch."""
 
-NOISE_BAND_HZ = (1500.0, 5000.0)
-"""Band in which breath shows: aspiration noise fills it where a firm voice has harmonics."""
-
 SYLLABLE_BAND_HZ = (250.0, 3000.0)
 """Band of the intensity that finds syllables: vowels are in it, hissing consonants mostly above it."""
 
@@ -61,9 +58,6 @@ class PitchTrack:
     periodicity: np.ndarray
     """float32 in [0, 1]: autocorrelation at the period, in `PITCH_BAND_HZ`; 0 where there is no voice."""
 
-    noise_ratio_db: np.ndarray
-    """float32 dB: aperiodic against periodic power in `NOISE_BAND_HZ`; NaN where there is no voice."""
-
     syllable_level_db: np.ndarray
     """float32 dB: power in `SYLLABLE_BAND_HZ`."""
 
@@ -81,8 +75,7 @@ def track_pitch(samples: np.ndarray) -> PitchTrack:
     lags, strengths, peaks, is_tone, levels, shares = (np.concatenate([part[i] for part in parts]) for i in range(6))
     loudest = float(peaks.max())
     if loudest <= 1e-5:
-        nothing = np.full(total, np.nan, np.float32)
-        return PitchTrack(nothing, np.zeros(total, np.float32), nothing.copy(), levels)
+        return PitchTrack(np.full(total, np.nan, np.float32), np.zeros(total, np.float32), levels)
     relative = peaks / loudest
     silence = np.maximum(0.0, 2.0 - relative * (1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
     hiss = HISS_COST * np.maximum(0.0, 1.0 - shares / HISS_SHARE)
@@ -92,9 +85,7 @@ def track_pitch(samples: np.ndarray) -> PitchTrack:
         lower, upper = np.nanpercentile(f0, [25, 75]) * SPEAKER_RANGE
         heard = SAMPLE_RATE_HZ / lags
         f0, periodicity = _best_path(lags, np.where((heard > lower) & (heard < upper), strengths, -1.0), unvoiced)
-    noise = np.concatenate([_noise_ratio(part[6], f0[i * _CHUNK_FRAMES : (i + 1) * _CHUNK_FRAMES])
-                            for i, part in enumerate(parts)])  # fmt: skip
-    return PitchTrack(f0, periodicity, noise, levels)
+    return PitchTrack(f0, periodicity, levels)
 
 
 def _windows(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +102,7 @@ def _windows(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np
 
 def _analyse(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, ...]:
     """Of frames first to last: lags [T, K], strengths [T, K], peaks [T], is_tone [T], syllable levels [T], share of the
-    power in the pitch band [T], autocorrelation of the noise band [T, L]."""
+    power in the pitch band [T]."""
     frames, window = _windows(samples, first, last)
     power = np.abs(fft.rfft(frames, _FFT_SIZE, axis=1)) ** 2
     max_lag = int(SAMPLE_RATE_HZ / MIN_F0_HZ) + 2
@@ -121,8 +112,7 @@ def _analyse(samples: np.ndarray, first: int, last: int) -> tuple[np.ndarray, ..
     low = _band(power, PITCH_BAND_HZ).sum(1)
     peaks = np.sqrt(2 * low / (window**2).sum() / _FFT_SIZE)
     shares = low / np.maximum(power.sum(1), 1e-12)
-    noise = _autocorrelation(power, NOISE_BAND_HZ, norm)
-    return lags, strengths, peaks, _is_tone(power), levels.astype(np.float32), shares, noise
+    return lags, strengths, peaks, _is_tone(power), levels.astype(np.float32), shares
 
 
 def _band(power: np.ndarray, band_hz: tuple[float, float]) -> np.ndarray:
@@ -190,19 +180,3 @@ def _best_path(lags: np.ndarray, strengths: np.ndarray, unvoiced: np.ndarray) ->
     voiced, rows, column = path < count, np.arange(total), np.minimum(path, count - 1)
     f0 = np.where(voiced, SAMPLE_RATE_HZ / lags[rows, column], np.nan)
     return f0.astype(np.float32), np.where(voiced, strengths[rows, column], 0.0).astype(np.float32)
-
-
-def _noise_ratio(correlation: np.ndarray, f0_hz: np.ndarray) -> np.ndarray:
-    """dB of aperiodic against periodic power in the noise band, from its autocorrelation [T, L] near the period."""
-    lag = np.where(np.isfinite(f0_hz), SAMPLE_RATE_HZ / np.nan_to_num(f0_hz, nan=100.0), 2.0)
-    rows, near = np.arange(len(lag)), np.round(lag).astype(int)
-    last = correlation.shape[1] - 1
-    # The period known from the low band is off by a sample or so and the high band peaks sharply, hence the search.
-    around = np.stack([correlation[rows, np.clip(near + step, 0, last)] for step in range(-3, 4)])
-    top = 1 + around[1:-1].argmax(0)
-    left, middle, right = (around[top + step, rows] for step in (-1, 0, 1))
-    curve = np.minimum(left - 2 * middle + right, -1e-9)
-    shift = np.clip(0.5 * (left - right) / curve, -0.5, 0.5)
-    share = np.clip(middle - 0.25 * (left - right) * shift, 0.01, 0.99)
-    ratio = 10 * np.log10((1 - share) / share)
-    return np.where(np.isfinite(f0_hz), ratio, np.nan).astype(np.float32)

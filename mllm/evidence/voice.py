@@ -14,6 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import resample_poly
 
+from cuewise.mllm.evidence.breath import noise_ratio_db
 from cuewise.mllm.evidence.pitch import HOP_S, SAMPLE_RATE_HZ, track_pitch
 from cuewise.mllm.evidence.types import Reading, Span
 from cuewise.mllm.evidence.voice_activity import clean_voicing, frame_level_db, runs, speech_mask, syllable_times
@@ -24,6 +25,9 @@ MIN_VOICED_S = 0.3
 
 REGISTER_EDGE_HZ = 165.0
 """Between the median pitch of most men and of most women in quiet speech."""
+
+STILL_PCT = 25
+"""Breathiness is read where the voice is stillest: a moving pitch blurs the harmonics of a window as breath does."""
 
 SYLLABLE_REACH_S = 0.04
 TREMOR_BAND_HZ = (3.0, 12.0)
@@ -65,7 +69,7 @@ class VoiceMeasures:
         self.speech_mask = speech_mask(self.loudness_db, self.voiced_mask)
         self.voiced_mask &= self.speech_mask
         self.f0_hz = np.where(self.voiced_mask, track.f0_hz, np.nan)
-        self.noise_ratio_db = np.where(self.voiced_mask, track.noise_ratio_db, np.nan)
+        self.noise_ratio_db = noise_ratio_db(samples, self.f0_hz)
         self.syllable_times_s = syllable_times(track.syllable_level_db, self.speech_mask, self.voiced_mask)
         self._semitones = 12 * np.log2(self.f0_hz / 100.0)
         self._tremor = _modulation(self._semitones)
@@ -77,7 +81,7 @@ class VoiceMeasures:
             "rate": self._rate,
             "pitch range": lambda spans, inside: float(np.ptp(np.nanpercentile(self._semitones[inside], [10, 90]))),
             "tremor": self._read_tremor,
-            "breathiness": lambda spans, inside: float(np.nanmean(self.noise_ratio_db[inside])),
+            "breathiness": lambda spans, inside: float(np.nanpercentile(self.noise_ratio_db[inside], STILL_PCT)),
             "pauses": self._pauses,
             "pitch trend": lambda spans, inside: _slope(self.times_s[self.voiced_mask], self._voiced(), spans),
             "loudness trend": lambda spans, inside: _slope(self.syllable_times_s, self._syllable_levels(), spans),
