@@ -1,11 +1,9 @@
 """`cuewise data synth|build|doctor|list`: make the synthetic corpus, convert real corpora, examine rows."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-from cuewise.errors import EXIT_OK, EXIT_USER, UserError
+from cuewise.errors import EXIT_OK, UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("corpus", help="name of the corpus, as `cuewise data list` prints it")
     build.add_argument("root", type=Path, help="folder of the corpus as released")
     build.add_argument("out", type=Path, help="rows file to write (.jsonl)")
+    build.add_argument("--split", help="only this split: train, dev or test")
 
     doctor = jobs.add_parser("doctor", help="examine a rows file: missing media, bad spans, leaks between splits")
     doctor.add_argument("rows", type=Path, help="rows file (.jsonl)")
@@ -39,57 +38,43 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    if args.count < 1:
-        raise UserError(f"--count must be at least 1, got {args.count}")
     from cuewise.data_recipes.synthetic.corpus import SynthConfig
     from cuewise.data_recipes.synthetic.writer import write_corpus
     from cuewise.mllm.config_tools import from_dict, override
 
     try:
         config = from_dict(SynthConfig, override({}, args.overrides))
-    except ValueError as error:
+        rows = write_corpus(args.out, args.count, args.seed, config, args.workers)
+    except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    write_corpus(args.out, args.count, args.seed, config, args.workers)
-    print(f"{args.count} clips in {args.out}, described in {args.out / 'rows.jsonl'}")
+    print(f"{args.count} clips in {args.out}, described in {rows}")
     return EXIT_OK
 
 
 def _build(args: argparse.Namespace) -> int:
-    if not args.root.is_dir():
-        raise UserError(f"{args.root} is not a folder; give the folder of the corpus as released")
     from cuewise.data_recipes.build import build
 
     try:
-        result = build(args.corpus, args.root, args.out)
+        print(build(args.corpus, args.root, args.out, args.split))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    _show(result)
     return EXIT_OK
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    if not args.rows.is_file():
-        raise UserError(f"{args.rows} is not a file; give a rows file (.jsonl)")
     from cuewise.data_recipes.doctor import examine
 
     try:
-        findings = examine(args.rows, args.root or args.rows.parent)
+        findings = examine(args.rows, args.root)
     except ValueError as error:
         raise UserError(str(error)) from error
-    _show(findings)
-    return EXIT_OK if not getattr(findings, "errors", None) else EXIT_USER
+    print(findings)
+    return findings.status
 
 
 def _list(args: argparse.Namespace) -> int:
-    from cuewise.data_recipes.build import CORPORA
+    from cuewise.data_recipes.corpora import CORPORA
 
-    for name in sorted(CORPORA):
-        print(name)
+    for name, corpus in sorted(CORPORA.items()):
+        print(f"{name:16} {corpus.title}")
     return EXIT_OK
-
-
-def _show(result: Any) -> None:
-    """Print what a job found: text as it is, anything else as JSON."""
-    if result is None:
-        return
-    print(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False, default=str))

@@ -17,20 +17,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the clip, then the same road as `cuewise analyze CLIP --html`."""
-    from cuewise.data_recipes.schema import read_jsonl
-    from cuewise.data_recipes.synthetic.corpus import SynthConfig
-    from cuewise.data_recipes.synthetic.writer import write_corpus
+    if args.seed < 0:
+        raise UserError(f"--seed must be 0 or more, got {args.seed}")
+    from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
+    from cuewise.data_recipes.synthetic.writer import write_clip
+    from cuewise.mllm.report import render_cue
     from cuewise.outputs import Outputs
     from cuewise.running import report_on
 
+    config = SynthConfig(absent_share=0.0, other_languages_share=0.0, second_person_share=0.0, occluder_share=0.0)
+    clip = make_clip(args.seed, config)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_corpus(args.out, 1, args.seed, SynthConfig(), 1)
+        files = write_clip(clip, args.out / "demo")
     except OSError as error:
         raise UserError(f"--out {args.out}: cannot be written ({error.strerror})") from error
-    row = next(read_jsonl(args.out / "rows.jsonl"))
+    print(f"A synthetic clip, made to show: {', '.join(clip.row.labels)}. Its ground truth:")
+    for cue in clip.row.cues:
+        print(f"  {render_cue(cue)}")
+    print()
     page = args.out / "demo.html"
-    print(f"a synthetic clip, made to show: {', '.join(row.labels)}\n")
+    row = clip.row.model_copy(update={"media": files})
     code = report_on([row.clip(args.out)], Outputs(html=page), model=args.model)
     print(f"\nOpen {page} in a browser to see the clip with its evidence.")
     return code

@@ -53,8 +53,11 @@ def test_only_the_called_command_is_loaded():
         (["analyze", "a.mp4", "b.mp4", "--stream"], "2 clips"),
         (["schema", "everything"], "invalid choice"),
         (["train", "no-such-recipe"], "neither a file nor a shipped recipe"),
-        (["data", "doctor", "missing.jsonl"], "missing.jsonl is not a file"),
-        (["data", "synth", "out", "--count", "0"], "at least 1, got 0"),
+        (["data", "doctor", "missing.jsonl"], "missing.jsonl: no such file"),
+        (["data", "synth", "out", "--count", "0"], "count >= 1"),
+        (["data", "synth", "out", "sise=3"], "did you mean `size`?"),
+        (["data", "build", "nosuch", "x", "y.jsonl"], "unknown corpus `nosuch`"),
+        (["demo", "--seed", "-1"], "--seed must be 0 or more"),
     ],
 )
 def test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys):
@@ -66,7 +69,7 @@ def test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys
 
 
 def test_debug_shows_the_traceback_before_or_after_the_command():
-    for args in (["--debug", "train", "no-such-recipe"], ["train", "no-such-recipe", "--debug"]):
+    for args in (["--debug", "schema", "all"], ["schema", "all", "--debug"]):
         done = cuewise(*args)
         assert done.returncode != 0 and "Traceback" in done.stderr and "UserError" in done.stderr
 

@@ -104,6 +104,19 @@ def test_results_are_not_written_over_the_input_or_into_nowhere(tmp_path, capsys
     assert "overwrite the input" in (text := capsys.readouterr().err) and "cannot be written" in text
 
 
+def test_a_disk_that_fills_up_leaves_the_old_results(tmp_path):
+    path, out = tmp_path / "cases.jsonl", tmp_path / "out.jsonl"
+    path.write_bytes(lines(*(GOOD | {"id": str(i)} for i in range(2000))))
+    out.write_text("kept")
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    call = f"main(['score', {str(path)!r}, '--out', {str(out)!r}])"
+    code = f"{limit}from cuewise.__main__ import main; raise SystemExit({call})"
+    run = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2 and "cannot be written" in run.stderr and len(run.stderr.splitlines()) == 1
+    assert out.read_text() == "kept" and sorted(os.listdir(tmp_path)) == ["cases.jsonl", "out.jsonl"]
+
+
 def table(path, header, *rows):
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return str(path)
@@ -152,6 +165,13 @@ def test_broken_tables_give_one_clear_line(gt, pred, message, tmp_path, capsys):
     assert main(["score", "--metric", "sentiment", "--gt", paths[0], "--pred", paths[1]]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
+
+
+def test_line_breaks_of_other_scripts_inside_cells_are_text(tmp_path, capsys):
+    gt = table(tmp_path / "gt.csv", "id,label", '"a","sad\u2028x"', '"b","two\nlines"')
+    assert main(["score", "--metric", "parse_labels", "--gt", gt, "--pred", gt]) == 0
+    labels = [json.loads(line)["result"]["labels"] for line in capsys.readouterr().out.strip().split("\n")]
+    assert labels == [["sad\u2028x"], ["two\nlines"]]
 
 
 def test_a_column_can_be_chosen(tmp_path, capsys):
