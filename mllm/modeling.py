@@ -117,8 +117,11 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
     # Freezing
 
     def scopes(self) -> dict[str, nn.Module]:
-        """Names that `freeze` and `unfreeze` take: `llm`, `heads`, `fusion`, STREAM, STREAM.encoder and so on."""
-        found: dict[str, nn.Module] = {"llm": self.language_model, "fusion": self.media.fusion}
+        """Names that `freeze` and `unfreeze` take: `llm`, `fusion`, `fused_head`, STREAM.encoder and so on, and the
+        wider `heads` (all heads) and STREAM (all its parts)."""
+        found: dict[str, nn.Module] = {
+            "llm": self.language_model, "fusion": self.media.fusion, "fused_head": self.media.fused_head,
+        }  # fmt: skip
         found["heads"] = nn.ModuleList([self.media.fused_head])
         for name, tower in self.media.towers.items():
             found[name] = tower
@@ -140,6 +143,20 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
             self._frozen.discard(name)
         for name in self._frozen:
             self._scope(name).requires_grad_(False).eval()
+
+    def train_only(self, *names: str) -> None:
+        """Freeze everything but these scopes."""
+        for name in names:
+            self._scope(name)
+        self.requires_grad_(True)
+        self._frozen.clear()
+        for name in self.scopes():
+            stream, _, part = name.partition(".")
+            narrow = bool(part) or name in ("llm", "fusion", "fused_head")
+            wider = {name, stream} | ({"heads"} if part in ("head", "units") or name == "fused_head" else set())
+            if narrow and not wider & set(names):
+                self.freeze(name)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "CuewiseForConditionalGeneration":
         super().train(mode)

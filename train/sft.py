@@ -128,10 +128,8 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
 def train_stage(
     stage: StageConfig, model: CuewiseForConditionalGeneration, mixture: Mixture, out: Path, seed: int
 ) -> dict[str, float]:
-    """Freeze, train, unfreeze."""
-    scopes = model.scopes()
-    model.freeze(*scopes)
-    model.unfreeze(*stage.trains)
+    """Train what the stage names, on its mixture."""
+    model.train_only(*stage.trains)
     model.train()
     heads = stage.objective == "heads"
     draw = mixture.heads_batch if heads else mixture.answer_batch

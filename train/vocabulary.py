@@ -9,13 +9,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.targets import target
-from cuewise.mllm.evidence.claims import phrase, vocabulary
+from cuewise.mllm.evidence.claims import degrees, phrase, vocabulary
 from cuewise.mllm.prompts import build, text_of
-from cuewise.mllm.report import CHANNELS, Claim, render
+from cuewise.mllm.report import Claim, render
 from cuewise.mllm.tokenizer import train_tokenizer
 from cuewise.train.examples import SourceConfig
 
-DEGREES = ("slightly", "clearly", "strongly")
 REPEATS = 40
 
 
@@ -47,9 +46,9 @@ def texts(config: VocabularyConfig, sources: dict[str, SourceConfig], data_root:
             yield text_of(build(["face", "voice"], transcript=row.transcript, duration_s=3.52))
             if row.labels:
                 yield render(target(row, "explained"))
-    for channel in CHANNELS:
+    for channel in ("face", "voice", "scene"):
         for attribute, direction in vocabulary(channel):
-            for degree in DEGREES:
+            for degree in degrees(channel, attribute, direction):
                 line = phrase(channel, Claim(attribute=attribute, direction=direction, degree=degree))
                 yield from [f"[{channel} 0.40-1.25] {line} => "] * REPEATS
 

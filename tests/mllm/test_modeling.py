@@ -228,3 +228,21 @@ def test_nano_is_small_enough_to_ship():
     model = CuewiseForConditionalGeneration(nano_config(4096))
     weights = sum(weight.numel() for weight in model.parameters())
     assert weights <= 5_500_000
+
+
+@pytest.mark.parametrize(
+    ("names", "learning"),
+    [
+        (["voice"], {"media.towers.voice."}),
+        (["voice.encoder", "voice.head"], {"media.towers.voice.encoder.", "media.towers.voice.head."}),
+        (["heads"], {"media.fused_head.", *(f"media.towers.{s}.head." for s in ("face", "scene", "voice", "words"))}),
+        (["llm", "fusion"], {"language_model.", "media.fusion."}),
+    ],
+)
+def test_train_only_leaves_exactly_the_named_parts_to_learn(names, learning):
+    model = tiny.tiny_model()
+    model.freeze("face")
+    model.train_only(*names)
+    learns = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    wanted = {name for name, _ in model.named_parameters() if name.startswith(tuple(learning))}
+    assert learns == wanted and learns
