@@ -1,4 +1,4 @@
-"""`conv_voice`: a small residual network over log-mel frames of one voice, 12.5 states a second.
+"""`conv_voice`: a small convolutional network over log-mel frames of one voice, 12.5 states a second.
 
 Input [B, T, bands] log-mel; every 80 ms one state. The clip is normalised by its own valid frames twice: by one mean
 and deviation (keeps the spectral tilt) and by a mean per band (removes room and microphone); both are input channels.
@@ -9,14 +9,15 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
-from cuewise.mllm.encoders.layers import ConvBlock, masked_norm, temporal_layer
+from cuewise.mllm.encoders.layers import ConvBlock, temporal_layer
 from cuewise.mllm.registry import ENCODERS
 
-TIME_STRIDES = (2, 1, 2, 2, 1)
-BAND_STRIDES = (2, 1, 2, 2, 2)
+STRIDES = ((2, 2), (2, 2), (2, 2), (1, 2))
+"""(time, band) stride of each stage."""
+
+KERNELS = (5, 3, 3, 3)
 TOTAL_STRIDE = 8
 
 
@@ -29,7 +30,7 @@ class ConvVoiceConfig(EncoderConfig):
     bands: int = 64
     """Mel bands of the input; the same number as `features.bands`."""
 
-    channels: list[int] = field(default_factory=lambda: [24, 48, 72, 96])
+    channels: list[int] = field(default_factory=lambda: [32, 64, 96, 128])
     """Channels of the four stages, each a multiple of 8."""
 
     width: int = 128
@@ -67,17 +68,13 @@ class ConvVoiceConfig(EncoderConfig):
 
 @ENCODERS.register("conv_voice", ConvVoiceConfig)
 class ConvVoice(Encoder):
-    """Stem, four residual stages, one linear layer over the remaining bands, mixing over time."""
+    """Four stages, one linear layer over the remaining bands, mixing over time."""
 
     def __init__(self, config: ConvVoiceConfig):
         super().__init__(config)
-        first = config.channels[0]
-        self.stem = nn.Conv2d(2, first, 5, (TIME_STRIDES[0], BAND_STRIDES[0]), padding=2, bias=False)
-        self.stem_norm = masked_norm(config.norm, first)
-        sizes = [first, *config.channels]
-        strides = list(zip(TIME_STRIDES[1:], BAND_STRIDES[1:]))
+        sizes = [2, *config.channels]
         self.stages = nn.ModuleList(
-            ConvBlock(sizes[i], sizes[i + 1], strides[i], config.norm, config.dropout) for i in range(len(strides))
+            ConvBlock(sizes[i], sizes[i + 1], KERNELS[i], STRIDES[i], config.norm, config.dropout) for i in range(4)
         )
         self.project = nn.Linear(config.channels[-1] * (config.bands // 16), config.width)
         layers = config.layers if config.temporal != "none" else 0
@@ -91,16 +88,14 @@ class ConvVoice(Encoder):
                 f"voice: {values.shape[-1]} mel bands arrived but the encoder was built for {self.config.bands}; "
                 "make features.bands and encoder.bands equal"
             )
-        x = normalise_clip(values.float(), mask).to(self.stem.weight.dtype)
-        mask_out = mask[:, :: TIME_STRIDES[0]]
-        x = functional.silu(self.stem_norm(self.stem(x), mask_out)) * mask_out[:, None, :, None]
+        x = normalise_clip(values.float(), mask).to(self.project.weight.dtype)
         for stage in self.stages:
-            x, mask_out = stage(x, mask_out)
-        x = self.project(x.permute(0, 2, 1, 3).flatten(2)) * mask_out.unsqueeze(-1)
+            x, mask = stage(x, mask)
+        x = self.project(x.permute(0, 2, 1, 3).flatten(2)) * mask.unsqueeze(-1)
         for layer in self.mix:
-            x = layer(x, mask_out)
+            x = layer(x, mask)
         times = None if times_s is None else times_s[:, ::TOTAL_STRIDE]
-        return EncoderStates(self.norm(x) * mask_out.unsqueeze(-1), mask_out, times)
+        return EncoderStates(self.norm(x) * mask.unsqueeze(-1), mask, times)
 
 
 def normalise_clip(values: Tensor, mask: Tensor, eps: float = 1e-3) -> Tensor:

@@ -31,6 +31,10 @@ class MelConfig:
     dynamic_range_db: float = 80.0
     """Power below the loudest point of the clip by more than this is cut, so that digital silence has a value."""
 
+    trim_db: float = 30.0
+    """Frames before and after the speech, quieter than the loudest frame by more than this, are left out; 0 keeps all.
+    Times stay those of the clip. Silence around an utterance would otherwise decide its normalisation."""
+
     def __post_init__(self) -> None:
         if self.sample_rate <= 0 or self.bands < 1 or self.hop_ms <= 0 or self.window_ms < self.hop_ms:
             raise ValueError(f"features need sample_rate, bands, hop_ms > 0 and window_ms >= hop_ms, got {self}")
@@ -64,6 +68,16 @@ def log_mel(samples: np.ndarray | Tensor, config: MelConfig) -> Tensor:
     power = spectrum.abs().square().T @ _mel_matrix(config.sample_rate, size, config.bands)
     level = power.clamp(min=1e-10).log10()
     return level.clamp(min=level.max() - config.dynamic_range_db / 10)
+
+
+def speech_span(bands: Tensor, config: MelConfig) -> slice:
+    """Frames [first, last) of log-mel [T, bands] that hold the sound, with a margin of 0.1 s."""
+    if not config.trim_db:
+        return slice(0, len(bands))
+    level = torch.logsumexp(bands * math.log(10), 1) / math.log(10)
+    loud = (level > level.max() - config.trim_db / 10).nonzero().squeeze(1)
+    margin = round(100 / config.hop_ms)
+    return slice(max(0, int(loud[0]) - margin), int(loud[-1]) + 1 + margin)
 
 
 @lru_cache(maxsize=4)

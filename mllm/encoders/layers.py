@@ -102,29 +102,23 @@ class SqueezeExcite(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Residual block of two 3 x 3 convolutions with channel gates; time and band strides in the first."""
+    """Convolution with strides in time and band, normalisation, SiLU, channel gates."""
 
     def __init__(
-        self, d_in: int, d_out: int, stride: tuple[int, int] = (1, 1), norm: str = "batch", dropout: float = 0.0
+        self, d_in: int, d_out: int, kernel: int, stride: tuple[int, int], norm: str = "batch", dropout: float = 0.0
     ):
         super().__init__()
         self.time_stride = stride[0]
-        self.conv1 = nn.Conv2d(d_in, d_out, 3, stride, padding=1, bias=False)
-        self.norm1 = masked_norm(norm, d_out)
-        self.conv2 = nn.Conv2d(d_out, d_out, 3, padding=1, bias=False)
-        self.norm2 = masked_norm(norm, d_out)
+        self.conv = nn.Conv2d(d_in, d_out, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = masked_norm(norm, d_out)
         self.gate = SqueezeExcite(d_out)
         self.dropout = nn.Dropout2d(dropout)
-        same = d_in == d_out and stride == (1, 1)
-        self.shortcut = nn.Identity() if same else nn.Conv2d(d_in, d_out, 1, stride, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, C, T, F], zeros at invalid steps, mask [B, T] -> the same at ceil(T / time stride) steps."""
-        mask_out = mask[:, :: self.time_stride]
-        y = functional.silu(self.norm1(self.conv1(x), mask_out))
-        y = self.gate(self.norm2(self.conv2(y), mask_out), mask_out)
-        y = self.dropout(functional.silu(y + self.shortcut(x)))
-        return y * mask_out[:, None, :, None], mask_out
+        mask = mask[:, :: self.time_stride]
+        y = functional.silu(self.norm(self.conv(x), mask)) * mask[:, None, :, None]
+        return self.dropout(self.gate(y, mask)), mask
 
 
 def _mlp(channels: int, hidden: int, dropout: float) -> nn.Sequential:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cuewise.mllm.encoders.features import MelConfig, log_mel
+from cuewise.mllm.encoders.features import MelConfig, log_mel, speech_span
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 400, 16_000])
@@ -52,3 +52,26 @@ def test_what_is_not_mono_sound_is_refused(bad):
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="not finite"):
         log_mel(torch.tensor([0.0, float("nan")]), MelConfig())
+
+
+def spoken(lead_s: float, tail_s: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    noise = 1e-4 * torch.randn(int(16_000 * (lead_s + 1 + tail_s)), generator=generator)
+    begin = int(16_000 * lead_s)
+    noise[begin : begin + 16_000] += 0.3 * torch.randn(16_000, generator=generator)
+    return noise
+
+
+@pytest.mark.parametrize(("lead", "tail"), [(1.0, 0.7), (0.0, 2.0), (0.5, 0.0)])
+def test_silence_around_the_speech_is_left_out_and_a_margin_kept(lead, tail):
+    config = MelConfig()
+    bands = log_mel(spoken(lead, tail), config)
+    span = config.times_s(len(bands))[speech_span(bands, config)]
+    assert span[0] == pytest.approx(max(0.0, lead - 0.1), abs=0.03)
+    assert span[-1] == pytest.approx(lead + 1 + min(tail, 0.1), abs=0.03)
+
+
+def test_trimming_can_be_turned_off_and_keeps_at_least_one_frame():
+    bands = log_mel(spoken(1.0, 1.0), MelConfig())
+    assert speech_span(bands, MelConfig(trim_db=0)) == slice(0, len(bands))
+    assert len(bands[:1][speech_span(bands[:1], MelConfig())]) == 1
