@@ -5,6 +5,7 @@ collected as one line each, so that a user sees all of them at once.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ def _csv_rows(path: Path, delimiter: str, problems: list[str]) -> list[tuple[int
     if text is None:
         return []
     csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[int, dict[str, Any]]] = []
     try:
         header = next(reader, [])
@@ -195,16 +196,16 @@ def _columns(path: Path, names: list[str], column: str | None, option: str, prob
 
 
 def _typed(path: Path, side: str, table: dict[Any, Any], ids: list[Any], entry: Metric) -> list[Any]:
-    """Values in id order; text cells become numbers where the metric needs numbers."""
-    values = [table[i] for i in ids]
-    if side not in entry.numbers:
-        return values
-    problems = []
-    for position, value in enumerate(values):
+    """Values in id order; text cells become numbers, or JSON values, where the metric needs them."""
+    kind = entry.gt_kind if side == "gt" else entry.pred_kind
+    values, problems = [table[i] for i in ids], []
+    read = {"number": float, "json": json.loads, "label_list": json.loads, "flag": json.loads}.get(kind)
+    for position, value in enumerate(values if read else ()):
         try:
-            values[position] = float(value) if isinstance(value, str) else value
+            values[position] = read(value) if isinstance(value, str) else value
         except ValueError:
-            problems.append(f"{path}: id {ids[position]!r}: {entry.name} needs a number, got {value!r:.80}")
+            need = "a number" if kind == "number" else "a JSON value"
+            problems.append(f"{path}: id {ids[position]!r}: {entry.name} needs {need}, got {value!r:.80}")
     if problems:
         raise ScoringError(problems)
     return values

@@ -1,0 +1,5 @@
+"""`evaluate` module: CCC, Pearson, MAE, RMSE."""
+
+from cuewise.eval import hub
+
+Regression = hub.module_class("regression")

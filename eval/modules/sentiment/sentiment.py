@@ -1,0 +1,5 @@
+"""`evaluate` module: binary sentiment WAF and accuracy (MOSI, MOSEI, SIMS)."""
+
+from cuewise.eval import hub
+
+Sentiment = hub.module_class("sentiment")
