@@ -65,14 +65,17 @@ def write_audio(
     """Write sound float [n] (mono) or [channels, n] in one format."""
     out = av.open(path if isinstance(path, io.BytesIO) else str(path), "w", format=container)
     with out:
-        layout = "mono" if samples.ndim == 1 else "stereo"
-        _encode_sound(out, out.add_stream(codec, rate=rate, layout=layout), samples, rate)
+        _encode_sound(out, out.add_stream(codec, rate=rate, layout=_layout(samples)), samples, rate)
     return path
+
+
+def _layout(samples: np.ndarray) -> str:
+    return {1: "mono", 2: "stereo", 6: "5.1"}[len(np.atleast_2d(samples))]
 
 
 def _encode_sound(out, stream, samples: np.ndarray, rate: int) -> None:
     planes = np.atleast_2d(samples).astype(np.float32)
-    frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="mono" if len(planes) == 1 else "stereo")
+    frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=_layout(samples))
     frame.rate, frame.pts = rate, 0
     context = stream.codec_context
     if not context.is_open:

@@ -36,7 +36,9 @@ def read_sound(source: Source, header: Header, start: float, end: float | None, 
     track = _Track(start, end, config.max_seconds)
     with open_container(source) as container:
         stream = container.streams[header.audio_stream]
-        zero = float(stream.start_time * stream.time_base) if stream.start_time is not None else None
+        zero = float((stream.start_time or 0) * stream.time_base)
+        if stream.codec_context.name == "flac":  # its check sums are only looked at when asked for
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         if start > 1.0:
             _seek(container, stream, start - header.audio_offset_s - 0.5)
         _decode(container, stream, track, zero, header.audio_offset_s)
@@ -48,7 +50,7 @@ def read_sound(source: Source, header: Header, start: float, end: float | None, 
         check_length(header.name, track.over, config)
     samples, problems = finish(track.mono(), track.rate)
     if track.errors:
-        problems.insert(0, Problem(code="damaged_sound", message=f"the sound is damaged: {track.errors} packets lost"))
+        problems.insert(0, Problem(code="damaged_sound", message=f"the sound is damaged, packets lost: {track.errors}"))
     return Sound(samples, track.end_s, problems)
 
 
@@ -108,7 +110,7 @@ class _Track:
         self.end_s = start
         self.over = 0.0
         self._clock: float | None = None
-        self._mixer = self._kind = None
+        self._mixer = self._kind = self._speaking = None
 
     def add(self, frame, time: float | None) -> bool:
         """Take one decoded frame that begins at `time` seconds; False when no more is wanted."""
@@ -117,14 +119,15 @@ class _Track:
         kind = (frame.format.name, frame.layout.name, frame.rate)
         if kind != self._kind:
             self.rate = self.rate or frame.rate
-            self._mixer, self._kind = av.AudioResampler("fltp", "mono", self.rate), kind
+            self._mixer, self._kind = av.AudioResampler("fltp", frame.layout, self.rate), kind
+            self._speaking = _speech_channels([channel.name for channel in frame.layout.channels])
         expected = self._clock
         if expected is None:
             self._clock = max(0.0, time) if time is not None else 0.0
         elif time is not None and _GAP_S < time - expected < _LONGEST_GAP_S:
             self._put(np.zeros(round((time - expected) * self.rate), np.float32))
         for piece in self._mixer.resample(frame):
-            self._put(piece.to_ndarray()[0])
+            self._put(piece.to_ndarray()[self._speaking].mean(axis=0))
         self.decoded += 1
         if self.end is None and self._clock - self.start > self.max_seconds + 1:
             self.over = self._clock - self.start
@@ -152,7 +155,13 @@ class _Track:
         return np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.float32)
 
 
-def _decode(container, stream, track: _Track, zero: float | None, offset: float) -> None:
+def _speech_channels(names: list[str]) -> list[int]:
+    """Channels that are averaged: all of mono and stereo, the front ones of more, which carry the speech."""
+    front = [index for index, name in enumerate(names) if name in ("FL", "FR", "FC")]
+    return front if len(names) > 2 and front else list(range(len(names)))
+
+
+def _decode(container, stream, track: _Track, zero: float, offset: float) -> None:
     """Feed the stream's frames to `track` until it has enough; damaged packets are counted and passed over."""
     packets = container.demux(stream)
     while True:
@@ -167,7 +176,7 @@ def _decode(container, stream, track: _Track, zero: float | None, offset: float)
         if packet is None:
             return
         for frame in frames:
-            time = None if frame.time is None or zero is None else frame.time - zero + offset
+            time = None if frame.time is None else frame.time - zero + offset
             if frame.samples and not track.add(frame, time):
                 return
 

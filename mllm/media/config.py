@@ -36,8 +36,8 @@ class MediaConfig:
     yunet_path: str | None = None
     """Model file of YuNet (`face_detection_yunet*.onnx` or `yunet*.onnx`)."""
 
-    detect_size: int = 224
-    """Faces are looked for in a picture of this many pixels squared (224: 299x168 for 16:9). Faces must be at least
+    detect_size: int = 192
+    """Faces are looked for in a picture of this many pixels squared (192: 256x144 for 16:9). Faces must be at least
     20 pixels wide in it for the cascade."""
 
     face_size: int = 96

@@ -32,8 +32,16 @@ class MediaError(Exception):
         if code is not None:
             self.code = code
 
+        self.trace = ""
+        """Traceback of an unexpected error in the decoding process, for developers."""
+
+    def with_trace(self, trace: str) -> "MediaError":
+        """This error with the traceback behind it."""
+        self.trace = trace
+        return self
+
     def __reduce__(self) -> tuple:
-        return type(self), (str(self), self.code)
+        return type(self), (str(self), self.code), {"trace": self.trace}
 
 
 class MediaNotFound(MediaError):  # noqa: N818

@@ -25,25 +25,30 @@ class StillImage:
         """See `Picture.read`."""
         from PIL import ImageOps
 
-        target = scaled_size(self.size, long_side)
         try:
             with open_image(self._source) as image:
-                image.draft("RGB", (max(target), max(target)))  # JPEG: scaled while decoding
-                frame = _rgb(ImageOps.exif_transpose(image), target)
+                image.draft("RGB", (long_side, long_side))  # JPEG: scaled while decoding
+                frame = self._upright(ImageOps.exif_transpose(image), long_side)
         except MemoryError:
             raise
         except Exception:  # Pillow's decoders raise almost any type on damaged data
-            frame = self._damaged(target)
+            frame = self._damaged(long_side)
         return np.repeat(frame[None], len(indices), axis=0), indices
 
-    def _damaged(self, target: tuple[int, int]) -> np.ndarray:
+    def _upright(self, image, long_side: int) -> np.ndarray:
+        width, height = self.size
+        if (image.width > image.height) != (width > height):
+            self.size = (height, width)
+        return _rgb(image, scaled_size(self.size, long_side))
+
+    def _damaged(self, long_side: int) -> np.ndarray:
         """What can still be decoded of a damaged picture; the rest is grey."""
         from PIL import ImageFile, ImageOps
 
         ImageFile.LOAD_TRUNCATED_IMAGES, kept = True, ImageFile.LOAD_TRUNCATED_IMAGES
         try:
             with open_image(self._source) as image:
-                frame = _rgb(ImageOps.exif_transpose(image), target)
+                frame = self._upright(ImageOps.exif_transpose(image), long_side)
         except Exception as error:  # as above
             raise MediaUnreadable(f"{self._header.name}: the picture cannot be decoded ({error})") from None
         finally:
@@ -74,8 +79,11 @@ class Animation:
         """The opened image at each of its frames; a damaged frame ends the animation and is noted."""
         try:
             with open_image(self._source) as image:
-                for index in range(min(getattr(image, "n_frames", 1), most)):
-                    image.seek(index)
+                for index in range(most):
+                    try:
+                        image.seek(index)
+                    except EOFError:
+                        return
                     image.load()  # WebP and AVIF know a frame's time only now; damage shows here and not at the user
                     yield image
         except (MemoryError, GeneratorExit):

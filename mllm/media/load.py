@@ -15,16 +15,17 @@ from cuewise.mllm.media.audio import Sound, read_sound, sound_from_array
 from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.media.decode import Picture, scaled_size, use_video
 from cuewise.mllm.media.errors import MediaError, MediaUnreadable
-from cuewise.mllm.media.faces import make_detector
+from cuewise.mllm.media.faces import DetectorError, make_detector
 from cuewise.mllm.media.images import ArrayFrames, open_image_file, resize_all
 from cuewise.mllm.media.probe import Header, check_length, inspect
+from cuewise.mllm.media.structure import missing_bytes
 from cuewise.mllm.media.tracking import track_face
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.report import Problem, Word
 
 NO_WORDS = "no transcript was given and no speech-to-text model is configured"
-_CUT_SHORT_S = 0.5
-"""A file that ends this much, and a tenth of its length, before its header says is reported as cut short."""
+_CUT_SHORT_S = 0.3
+"""A file that ends this much before its header says is reported as cut short; containers round by a frame or two."""
 
 
 @dataclass(slots=True)
@@ -39,7 +40,20 @@ class _Seen:
 
 
 def load_media(clip: Clip, config: MediaConfig) -> Media:
-    """Decode `clip` in this process. `MediaWorker` does the same in a process that can be stopped."""
+    """Decode `clip` in this process; `MediaError` when nothing of it can be read.
+
+    `MediaWorker` does the same in a process that can be stopped.
+    """
+    try:
+        return _load(clip, config)
+    except (MediaError, DetectorError, MemoryError):
+        raise
+    except Exception as error:  # the boundary to decoders that are fed with anything
+        name = clip.name if clip.path is None else str(clip.path)
+        raise MediaUnreadable(f"{name}: the file cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+def _load(clip: Clip, config: MediaConfig) -> Media:
     begun = time.perf_counter()
     detector = make_detector(config)
     start, end = clip.start or 0.0, clip.end
@@ -54,6 +68,9 @@ def load_media(clip: Clip, config: MediaConfig) -> Media:
     if header is not None and header.wrong_extension:
         message = f"the file is named .{header.wrong_extension} but holds {header.kind} ({header.container})"
         media.problems.append(Problem(code="wrong_extension", message=message))
+    missing = "" if source is None else missing_bytes(source)
+    if missing:
+        media.problems.append(Problem(code="cut_short", message=f"the end of the file is missing: {missing}"))
     seen = _picture(clip, source, header, config, media)
     sound = _sound(clip, source, header, config, media)
     _check_something(clip, header, seen, sound, media)
@@ -86,7 +103,7 @@ def _picture(clip: Clip, source, header: Header | None, config: MediaConfig, med
         try:
             (frames, indices), picture = use_video(source, header, look)
         except MediaUnreadable as error:
-            # The sound of a file may be whole when its picture is not; without sound the file cannot be read at all.
+            # The sound of a file may be whole when its picture is not; without sound nothing is left of it.
             if header.audio_stream is None or error.code != "undecodable":
                 raise
             why = "the picture of the file cannot be decoded"
@@ -154,7 +171,7 @@ def _sound(clip: Clip, source, header: Header | None, config: MediaConfig, media
         try:
             sound = read_sound(source, header, start, end, config)
         except MediaUnreadable as error:
-            if "scene" in media.absent or clip.audio is not None:
+            if header.kind == "audio" or error.code != "undecodable":
                 raise
             media.absent["voice"] = "the sound of the file cannot be decoded"
             media.problems.append(Problem(code="damaged_sound", message=_without_name(error, header.name)))
@@ -213,7 +230,7 @@ def _set_length(clip: Clip, header: Header | None, seen: _Seen | None, sound: So
     promised = None if header is None or header.kind not in ("video", "audio") else header.duration_s
     if promised is not None and clip.end is not None:
         promised = min(promised, clip.end)
-    if promised is not None and promised - reached > max(_CUT_SHORT_S, 0.1 * promised):
+    if promised is not None and promised - reached > _CUT_SHORT_S:
         message = f"the header promises {promised:.2f} s, the data end at {reached:.2f} s"
         media.problems.append(Problem(code="cut_short", message=message))
     elif clip.end is not None and clip.end - reached > _CUT_SHORT_S and reached > 0:

@@ -20,14 +20,13 @@ Kind = Literal["video", "image", "animation", "audio"]
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,ogg,wav,w64,aiff,au,mp3,flac,aac,mpegts,mpeg,asf,caf,amr,ac3,eac3"
 )
-IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM", "MPO")
+IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
 _IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 _EXTENSIONS = {
     "video": {"mp4", "m4v", "mov", "webm", "mkv", "avi", "flv", "ts", "mpg", "mpeg", "3gp", "wmv", "ogv"},
     "audio": {"wav", "flac", "mp3", "m4a", "aac", "ogg", "opus", "oga", "aiff", "aif", "au", "wma", "amr", "caf"},
     "image": {"jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif"},
 }
-_EXTENSIONS["audio"] |= {"webm", "mp4", "mkv", "mov"}
 _EXTENSIONS["video"] |= {"ogg"}
 _MAX_RATE_HZ = 768_000
 
@@ -140,8 +139,9 @@ def _inspect_image(source: Source, name: str, config: MediaConfig) -> Header:
             # Headers are read lazily: nothing is decoded yet, so a bomb costs nothing up to here.
             width, height = image.size
             check_pixels(name, width, height, config.max_image_pixels, "max_image_pixels")
-            frames = int(getattr(image, "n_frames", 1)) if image.format != "MPO" else 1
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            frames = _count_frames(image)
+            # Pillow decodes a PNG to find its EXIF block, so a turned PNG is only noticed when it is read.
+            turned = image.format != "PNG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             kind: Kind = "animation" if frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF") else "image"
             container = str(image.format).lower()
     except Image.DecompressionBombError as error:
@@ -156,6 +156,14 @@ def _inspect_image(source: Source, name: str, config: MediaConfig) -> Header:
         raise MediaTooLarge(f"{name}: the animation has {frames:,} frames, {limit}", "too_long")
     width, height = (height, width) if turned else (width, height)
     return Header(name, kind, container, 0.0 if kind == "image" else None, width, height)
+
+
+def _count_frames(image) -> int:
+    """Frames of an image; 2 when it is damaged before that can be known, so that it is read frame by frame."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # Pillow's parsers raise almost any type on damaged data
+        return 2
 
 
 def open_image(source: Source):
@@ -180,10 +188,7 @@ def _inspect_streams(source: Source, name: str, config: MediaConfig) -> Header:
             )
         video, audio = _picture_stream(streams), _sound_stream(streams)
         if video is None and audio is None:
-            kinds = ", ".join(sorted({s.type for s in streams})) or "none"
-            raise MediaUnreadable(
-                f"{name}: the file holds neither picture nor sound that can be decoded (streams: {kinds})", "no_streams"
-            )
+            raise _nothing_to_decode(name, streams)
         width = height = 0
         if video is not None:
             width, height = video.codec_context.width, video.codec_context.height
@@ -193,6 +198,14 @@ def _inspect_streams(source: Source, name: str, config: MediaConfig) -> Header:
             width, height, None if video is None else video.index, None if audio is None else audio.index,
             "" if video is None else video.codec_context.name, _offset(container, video), _offset(container, audio),
         )  # fmt: skip
+
+
+def _nothing_to_decode(name: str, streams: list) -> MediaUnreadable:
+    kinds = sorted({stream.type for stream in streams})
+    if "video" in kinds or "audio" in kinds:
+        return MediaUnreadable(f"{name}: no decoder can read this file (its {' and '.join(kinds)} streams are damaged)")
+    found = ", ".join(kinds) or "none"
+    return MediaUnreadable(f"{name}: the file holds neither picture nor sound (streams: {found})", "no_streams")
 
 
 def open_container(source: Source):
@@ -254,10 +267,12 @@ def _with_extension(header: Header, source: Source) -> Header:
     extension = Path(source).suffix.lower().lstrip(".")
     kind = "image" if header.kind == "animation" else header.kind
     known = any(extension in names for names in _EXTENSIONS.values())
-    return replace(header, wrong_extension=extension) if known and extension not in _EXTENSIONS[kind] else header
+    fits = extension in _EXTENSIONS[kind] or (kind == "audio" and extension in header.container.split(","))
+    return header if fits or not known else replace(header, wrong_extension=extension)
 
 
 def _reason(error: BaseException) -> str:
     """The gist of a foreign exception in a few words, without its file name."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = "the header is damaged" if "cannot identify image" in text else text
     return " ".join(text.split())[:120]
