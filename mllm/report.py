@@ -243,6 +243,7 @@ def parse(text: str, length: float | None = None) -> ParsedAnswer:
     """Read answer text. `length` is the clip length in seconds, against which cue times are checked."""
     if not text or not text.strip():
         return ParsedAnswer(form="unparsed", problems=["empty"])
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates are no text
     blocks, problems = _split_tags(text)
     if not blocks:
         return ParsedAnswer(form="unparsed", problems=sorted(problems | {"missing_answer"}))

@@ -55,7 +55,7 @@ def test_parse_never_raises_and_stays_stable_on_mutated_text():
     rng = random.Random(1)
     pieces = ["<think>", "</think>", "<answer>", "</ANSWER>", "< confidence >", "[face 0-", "]", "[", "=>", "\n", "%",
               "-1 to 1e9", "1" * 400, "happy", "，", "\x00", "•", "[voice nan-inf]",
-              "[gesture]", "0.5", " "]  # fmt: skip
+              "[gesture]", "0.5", " ", "\ud800", "😀"]  # fmt: skip
     for _ in range(2000):
         answer = parse("".join(rng.choices(pieces, k=rng.randint(0, 14))), rng.choice([None, 2.5]))
         assert answer.problems == sorted(set(answer.problems))
