@@ -4,7 +4,8 @@ Original release: folders ``neutral_front/`` and ``smiling_front/`` with ``001_0
 ``london_faces_info.csv`` (face_id, face_age, face_gender, face_eth), in one folder or with the folders side by side.
 The release has no split, so its rows have none. Development layout: ``images.csv`` and ``images/``, split by person.
 
-Smiling becomes `happy`. The smile was posed: what is known is the face action, not the feeling.
+Smiling becomes `happy`. The smile was posed: what is known is the face action, not the feeling. That action is the
+row's cue: lip corners up, or for the neutral pictures a head and gaze toward the camera, as the set prescribes.
 CC BY 4.0; DeBruine L., Jones B. (2017), doi:10.6084/m9.figshare.5047666.
 """
 
@@ -16,9 +17,15 @@ from cuewise.data_recipes.corpora.labels import SAME_STATE
 from cuewise.data_recipes.corpora.splits import SPLITS, keep_split
 from cuewise.data_recipes.corpora.tables import TableError, read_table
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.evidence.claims import phrase
+from cuewise.mllm.report import Claim, Cue
 
 LICENCE = "CC BY 4.0"
 SOURCE = "Face Research Lab London Set, doi:10.6084/m9.figshare.5047666"
+CLAIMS = {
+    "happy": (Claim(attribute="lip corners", direction="up"),),
+    "neutral": (Claim(attribute="head", direction="toward"), Claim(attribute="gaze", direction="toward")),
+}
 FOLDERS = {"neutral_front": "neutral", "smiling_front": "happy"}
 _IMAGE = re.compile(r"^(\d{3})(?:_.*)?$")
 
@@ -66,5 +73,8 @@ def _people(root: Path) -> dict[str, dict[str, str | float | None]]:
 
 
 def _row(key: str, split: str | None, file: str, face: str, label: str, person: dict[str, str | float | None]) -> Row:
+    cues = [
+        Cue(channel="face", observation=phrase("face", claim), supports=[label], claim=claim) for claim in CLAIMS[label]
+    ]
     return Row(id=key, corpus="london_faces", split=split, media={"image": file}, speaker=f"london_{face}",
-               demographics=person, labels=[label], licence=LICENCE, source=SOURCE)  # fmt: skip
+               demographics=person, labels=[label], cues=cues, licence=LICENCE, source=SOURCE)  # fmt: skip

@@ -30,7 +30,9 @@ SHARD = 20
 FORMAT = 1
 """Raised when the files of one config and seed change for another reason than those two."""
 
-CRF = 18
+H264 = {"crf": "20", "preset": "veryfast", "x264-params": "threads=1:lookahead-threads=1:no-mbtree=1"}
+"""Encoder options. With more threads or macroblock trees the same frames do not always become the same bytes."""
+
 AUDIO_BIT_RATE = 64_000
 
 
@@ -149,9 +151,9 @@ def _write_wav(samples: np.ndarray, path: Path) -> None:
 def _write_mp4(clip: SyntheticClip, path: Path) -> None:
     rate = Fraction(clip.fps).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        video = container.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": "veryfast"})
+        video = container.add_stream("libx264", rate=rate, options=H264)
         video.height, video.width = clip.frames.shape[1:3]
-        video.pix_fmt, video.codec_context.thread_count = "yuv420p", 1
+        video.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if clip.samples is not None else None
         if sound is not None:
             sound.bit_rate = AUDIO_BIT_RATE
