@@ -52,10 +52,7 @@ def test_only_the_called_command_is_loaded():
         (["analyze", "x.mp4", "--html", "."], "is a folder"),
         (["analyze", "a.mp4", "b.mp4", "--stream"], "2 clips"),
         (["schema", "everything"], "invalid choice"),
-        (["train", "no-such-recipe"], "neither a file nor a shipped recipe"),
         (["data", "doctor", "missing.jsonl"], "missing.jsonl: no such file"),
-        (["data", "synth", "out", "--count", "0"], "count >= 1"),
-        (["data", "synth", "out", "sise=3"], "did you mean `size`?"),
         (["data", "build", "nosuch", "x", "y.jsonl"], "unknown corpus `nosuch`"),
         (["demo", "--seed", "-1"], "--seed must be 0 or more"),
     ],
@@ -66,6 +63,19 @@ def test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys
     assert out == ""
     assert err.startswith("cuewise: error: ") and err.count("\n") == 1
     assert part in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["train", "no-such-recipe"], "neither a file nor a shipped recipe"),
+        (["data", "synth", "out", "--count", "0"], "count >= 1"),
+        (["data", "synth", "out", "sise=3"], "did you mean `size`?"),
+    ],
+)
+def test_so_it_is_with_the_commands_that_load_more(args, part, capsys):
+    test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys)
 
 
 def test_debug_shows_the_traceback_before_or_after_the_command():
