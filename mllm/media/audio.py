@@ -42,6 +42,8 @@ def read_sound(source: Source, header: Header, start: float, end: float | None, 
         if start > 1.0:
             _seek(container, stream, start - header.audio_offset_s - 0.5)
         _decode(container, stream, track, zero, header.audio_offset_s)
+    if start > 0 and not track.decoded and not track.errors:
+        return Sound(np.zeros(0, np.float32), start)
     if track.decoded == 0 or track.errors > track.decoded:
         raise MediaUnreadable(
             f"{header.name}: the sound cannot be decoded ({track.errors} damaged and {track.decoded} good packets)"

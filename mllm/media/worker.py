@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -29,17 +30,27 @@ _START_TIMEOUT_S = 120.0
 _BOOTSTRAP = "import sys; sys.path[:] = {path!r}; from cuewise.mllm.media.child import main; main({fd}, {pid})"
 
 
+@dataclass(slots=True)
+class _Job:
+    """A clip that was handed to a child, and what came back."""
+
+    clip: Clip
+    child: "_Child | None" = None
+    answer: Media | Exception | None = None
+
+
 class MediaWorker:
     """One decoding process with limits on time and memory. Use it as a context manager, or `close` it.
 
-    A worker serves one caller at a time; calls from several threads wait for each other.
+    A worker decodes one clip at a time; calls from several threads wait for each other.
     """
 
     def __init__(self, config: MediaConfig | None = None):
         self.config = config or MediaConfig()
         make_detector(self.config)  # a wrong detector option shows here and not at the first clip
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._child: _Child | None = None
+        self._running: _Job | None = None
 
     def __enter__(self) -> "MediaWorker":
         return self
@@ -59,33 +70,27 @@ class MediaWorker:
 
     def load(self, clip: Clip) -> Media:
         """Decode `clip`; raises `MediaError` when it cannot be read or passes a limit."""
-        with self._lock:
-            return self._collect(self._submit(clip), clip)
+        return self._result(self._submit(clip))
 
     def load_many(self, clips: Iterable[Clip]) -> Iterator[Media | MediaError]:
         """Media or the error of each clip, in order; the next clip is decoded while the caller works on this one."""
-        waiting: tuple[_Child, Clip] | None = None
-        source = iter(clips)
-        while True:
-            with self._lock:
-                answer = None
-                if waiting is not None:
-                    try:
-                        answer = self._collect(*waiting)
-                    except MediaError as error:
-                        answer = error
-                clip = next(source, None)
-                waiting = None if clip is None else (self._submit(clip), clip)
-            if answer is not None:
-                yield answer
+        waiting: _Job | None = None
+        for clip in clips:
             if waiting is None:
-                return
+                waiting = self._submit(clip)
+                continue
+            self._wait(waiting)
+            done, waiting = waiting, self._submit(clip)
+            yield self._result_or_error(done)
+        if waiting is not None:
+            yield self._result_or_error(waiting)
 
     def close(self) -> None:
         """End the child. The worker can be used again; it then starts a new one."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.stop()
+        with self._lock:
+            child, self._child, self._running = self._child, None, None
+            if child is not None:
+                child.stop()
 
     def _ready_child(self) -> "_Child":
         if self._child is None or not self._child.alive:
@@ -93,23 +98,45 @@ class MediaWorker:
             self._child = _Child(self.config)
         return self._child
 
-    def _submit(self, clip: Clip) -> "_Child":
-        child = self._ready_child()
-        try:
-            child.send(clip)
-        except OSError:  # the child died while idle: one new child, then it is an error
-            self.close()
-            child = self._ready_child()
-            child.send(clip)
-        return child
+    def _submit(self, clip: Clip) -> _Job:
+        """Hand a clip to the child, after the one it works on."""
+        with self._lock:
+            if self._running is not None:
+                self._wait(self._running)
+            job = _Job(clip, self._ready_child())
+            try:
+                job.child.send(clip)
+            except OSError:  # the child died while idle: a new one
+                self.close()
+                job.child = self._ready_child()
+                job.child.send(clip)
+            self._running = job
+            return job
 
-    def _collect(self, child: "_Child", clip: Clip) -> Media:
-        answer = child.receive(clip)
-        if not child.alive and child is self._child:
-            self.close()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def _wait(self, job: _Job) -> None:
+        """Receive the answer of `job`, unless another call has done so."""
+        with self._lock:
+            if job.answer is not None:
+                return
+            if job.child is not self._child:
+                job.answer = MediaUnreadable(f"{job.clip.name}: the worker was closed before the clip was decoded")
+                return
+            job.answer = job.child.receive(job.clip)
+            self._running = None
+            if not job.child.alive:
+                self.close()
+
+    def _result(self, job: _Job) -> Media:
+        self._wait(job)
+        if isinstance(job.answer, Exception):
+            raise job.answer
+        return job.answer
+
+    def _result_or_error(self, job: _Job) -> Media | MediaError:
+        try:
+            return self._result(job)
+        except MediaError as error:
+            return error
 
 
 class _Child:

@@ -106,7 +106,8 @@ def test_a_long_clip_is_refused_but_a_span_of_it_is_read(tmp_path):
 
 def test_bytes_path_and_text_path_are_the_same(tmp_path):
     path = samples.sample_video(tmp_path)
-    a, b, c = (load_media(clip, CONFIG) for clip in (Clip(path=path), Clip(path=str(path)), Clip(data=path.read_bytes())))
+    clips = (Clip(path=path), Clip(path=str(path)), Clip(data=path.read_bytes()))
+    a, b, c = (load_media(clip, CONFIG) for clip in clips)
     for other in (b, c):
         np.testing.assert_array_equal(a.frames, other.frames)
         np.testing.assert_array_equal(a.samples, other.samples)

@@ -1,10 +1,12 @@
 """The decoding process can be killed, is limited, comes back, and leaves nothing behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import media_samples as samples
 import numpy as np
@@ -19,20 +21,17 @@ from cuewise.mllm.media.worker import resident_mb
 CONFIG = MediaConfig(detector="none")
 
 
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def worker():
     with MediaWorker(CONFIG) as worker:
         yield worker
-
-
-def heavy(folder):
-    """A clip that takes seconds to decode."""
-    path = folder / "heavy.mp4"
-    if not path.exists():
-        rng = np.random.default_rng(0)
-        frames = rng.integers(0, 255, (4, 540, 960, 3), dtype=np.uint8)
-        samples.write_video(path, np.tile(frames, (40, 1, 1, 1)), gop=160)
-    return Clip(path=path)
 
 
 def test_worker_and_own_process_give_the_same(worker, tmp_path):
@@ -72,31 +71,35 @@ def test_a_batch_that_is_given_up_leaves_the_worker_usable(worker, tmp_path):
     path = samples.sample_video(tmp_path)
     some = worker.load_many([Clip(path=path), Clip(path=path), Clip(path=path)])
     next(some)
+    assert worker.load(Clip(path=path, start=0.5)).start_s == 0.5  # in the middle of the batch
+    assert next(some).start_s == 0.0
     some.close()
     assert worker.load(Clip(path=path, start=1.0)).start_s == 1.0
 
 
 def test_too_slow_is_killed_and_the_next_clip_works(tmp_path):
-    clip = heavy(tmp_path)
-    with MediaWorker(MediaConfig(detector="none", decode_timeout_s=0.15)) as worker:
+    path = samples.sample_video(tmp_path, seconds=0.4, name="slow.mp4")
+    with MediaWorker(MediaConfig(detector="none", decode_timeout_s=0.5)) as worker:
         worker.start()
         first = worker.pid
-        with pytest.raises(MediaTimeout, match=r"heavy\.mp4: .* media\.decode_timeout_s = 0\.15 s") as caught:
-            worker.load(clip)
+        os.kill(first, signal.SIGSTOP)  # a decoder that hangs
+        with pytest.raises(MediaTimeout, match=r"slow\.mp4: .* media\.decode_timeout_s = 0\.5 s") as caught:
+            worker.load(Clip(path=path))
         assert caught.value.code == "timeout"
         assert not os.path.exists(f"/proc/{first}")
         assert worker.load(Clip(transcript="still here")).transcript == "still here"
         assert worker.pid != first
 
 
-def test_too_much_processor_time_is_killed(tmp_path):
-    with MediaWorker(MediaConfig(detector="none", decode_cpu_s=0.1)) as worker:
+def test_too_much_processor_time_is_killed():
+    frames = np.random.default_rng(0).integers(0, 255, (600, 120, 160, 3), dtype=np.uint8)
+    with MediaWorker(MediaConfig(detector="none", sampler="event", decode_cpu_s=0.1)) as worker:
         with pytest.raises(MediaTimeout, match=r"media\.decode_cpu_s = 0\.1 s"):
-            worker.load(heavy(tmp_path))
+            worker.load(Clip(frames=frames, fps=25.0))
 
 
 def test_too_much_memory_is_killed_and_the_next_clip_works():
-    frames = np.zeros((400, 360, 640, 3), np.uint8)  # 264 MiB in the child alone
+    frames = np.zeros((400, 360, 640, 3), np.uint8)  # 264 MiB in the child
     with MediaWorker(MediaConfig(detector="none", memory_mb=200)) as worker:
         with pytest.raises(MediaTooLarge, match=r"media\.memory_mb = 200 MiB") as caught:
             worker.load(Clip(frames=frames, fps=25.0))
@@ -105,12 +108,14 @@ def test_too_much_memory_is_killed_and_the_next_clip_works():
 
 
 def test_a_crash_of_the_decoder_is_an_error_of_that_clip(tmp_path):
+    path = samples.sample_video(tmp_path, seconds=0.4)
     with MediaWorker(CONFIG) as worker:
         worker.start()
         child = worker.pid
-        threading.Timer(0.2, os.kill, (child, 11)).start()
-        with pytest.raises(MediaError, match="the decoder crashed on this file"):
-            worker.load(heavy(tmp_path))
+        os.kill(child, signal.SIGSTOP)  # so that it cannot answer before it is killed
+        threading.Timer(0.2, os.kill, (child, signal.SIGKILL)).start()
+        with pytest.raises(MediaError, match=r"clip\.mp4: the decoder crashed on this file"):
+            worker.load(Clip(path=path))
         assert worker.load(Clip(transcript="still here")).transcript == "still here"
 
 
@@ -152,7 +157,7 @@ def test_the_child_ends_with_its_parent():
     )
     child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     for _ in range(100):
-        if not os.path.exists(f"/proc/{child}") or open(f"/proc/{child}/stat").read().split()[2] == "Z":
+        if not running(child):
             return
         time.sleep(0.1)
     pytest.fail("the decoding process outlived its parent by 10 s")
