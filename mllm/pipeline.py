@@ -71,10 +71,10 @@ class Analyzer:
         self.model, self.processor, self.name = model.eval(), processor, name
         self.worker = MediaWorker(media or MediaConfig())
         self.speech_to_text = speech_to_text
+        self.max_length = getattr(model.config.text_config, "max_position_embeddings", 4096)
         self.engine = SequentialEngine(
-            model, processor.tokenizer, end_ids=[model.config.tokens["end"]],
-            max_length=getattr(model.config.text_config, "max_position_embeddings", 4096),
-        )  # fmt: skip
+            model, processor.tokenizer, end_ids=[model.config.tokens["end"]], max_length=self.max_length
+        )
 
     @classmethod
     def load(
@@ -208,7 +208,7 @@ class Analyzer:
         return self.processor.prompt_ids(
             build(tensors.streams, form, transcript=media.transcript, words=media.words, context=media.context,
                   duration_s=media.duration_s or None),
-            self.processor.plan.num_tokens(tensors.lengths),
+            self.processor.plan.num_tokens(tensors.lengths), max_tokens=self.max_length - MAX_TOKENS[form] - 1,
         )  # fmt: skip
 
     def _readings(

@@ -155,17 +155,23 @@ class CuewiseProcessor(ProcessorMixin):
         present = {slot: count for slot, count in (present or {}).items() if count}
         named = [part.stream for part in parts if not isinstance(part, str)]
         self._check_slots(named, present)
+        whole = self._prompt_pieces(parts, named, present, cut=False)
+        if max_tokens is not None and sum(len(ids) for _, ids in whole) > max_tokens:
+            whole = _shorten(self._prompt_pieces(parts, named, present, cut=True), max_tokens)
+        return [token for _, ids in whole for token in ids]
+
+    def _prompt_pieces(
+        self, parts: Sequence[str | Slot], named: list[str], present: Mapping[str, int], cut: bool
+    ) -> list[tuple[str, list[int]]]:
+        """(section that may be cut or "", ids) in order; with `cut`, strings are taken apart at their sections."""
         ids = self.plan.tokens
         pieces: list[tuple[str, list[int]]] = [("", [ids.user])]
         pieces += [("", self._slot_ids(slot, present)) for slot in (FUSED, "words") if slot not in named]
         for part in parts:
-            pieces += self._text_pieces(part, max_tokens) if isinstance(part, str) else [
+            pieces += self._text_pieces(part, cut) if isinstance(part, str) else [
                 ("", self._slot_ids(part.stream, present))
             ]  # fmt: skip
-        pieces.append(("", [ids.assistant]))
-        if max_tokens is not None:
-            pieces = _shorten(pieces, max_tokens)
-        return [token for _, piece in pieces for token in piece]
+        return [*pieces, ("", [ids.assistant])]
 
     def answer_ids(self, text: str) -> list[int]:
         """Ids of an answer to learn, with the end token."""

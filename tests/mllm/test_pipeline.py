@@ -1,0 +1,120 @@
+"""The whole road with a tiny model: two ways give one answer, absent streams say why, times add up."""
+
+import pytest
+import torch
+from media_samples import audio_file, sample_video
+from tiny import tiny_model, tiny_processor
+
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.media import MediaConfig, MediaError
+from cuewise.mllm.pipeline import Analyzer, AnalyzeError, ClipError
+from cuewise.mllm.report import CHANNELS, EmotionReport
+
+
+@pytest.fixture(scope="module")
+def analyzer():
+    with Analyzer(tiny_model(), tiny_processor(), name="tiny", media=MediaConfig(num_frames=4)) as analyzer:
+        yield analyzer
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    video = sample_video(folder, seconds=1.5)
+    return [
+        Clip(path=video, transcript="we won"),
+        Clip(path=audio_file(folder, "wav", seconds=1.2)),
+        Clip(transcript="pitch higher, she said", id="words"),
+        Clip(path=sample_video(folder, seconds=1.0, sound=False, name="silent.mp4")),
+    ]
+
+
+def content(report: EmotionReport) -> dict:
+    return report.model_dump(exclude={"timing_ms"})
+
+
+def close(a, b, tolerance: float = 2e-5) -> bool:
+    """Equal up to float noise of another batch shape."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b))
+    return abs(a - b) < tolerance if isinstance(a, float) and isinstance(b, float) else a == b
+
+
+def test_a_batch_of_mixed_clips_gives_the_same_reports_as_one_by_one(analyzer, clips):
+    together = list(analyzer.analyze_many(clips))
+    for report, clip in zip(together, clips):
+        assert close(content(report), content(analyzer.analyze(clip)))
+
+
+def test_streaming_gives_the_same_reports_and_the_same_text(analyzer, clips):
+    pieces: list[str] = []
+    streamed = list(analyzer.analyze_many(clips[:2], form="direct", on_text=pieces.append))
+    plain = list(analyzer.analyze_many(clips[:2], form="direct"))
+    assert "".join(pieces) == "".join(report.text for report in plain)
+    assert all(close(content(a), content(b)) for a, b in zip(streamed, plain))
+
+
+def test_the_engine_writes_what_generate_writes(analyzer, clips):
+    clip = clips[0]
+    report = analyzer.analyze(clip, form="direct")
+    media = analyzer.worker.load(clip)
+    tensors = analyzer.processor.tensors(media)
+    ids = torch.tensor([analyzer.prompt_ids(media, tensors, "direct")])
+    batch = analyzer.processor.collate([tensors])
+    written = analyzer.model.generate(ids, **batch, max_new_tokens=64, do_sample=False)[0, ids.shape[1] :].tolist()
+    end = analyzer.model.config.tokens["end"]
+    written = written[: written.index(end)] if end in written else written
+    assert analyzer.processor.tokenizer.decode(written) == report.text
+
+
+def test_absent_streams_say_why_and_present_ones_have_tokens(analyzer, clips):
+    video, sound, words, silent = analyzer.analyze_many(clips)
+    assert {name for name, info in sound.streams.items() if info.present} == {"voice"}
+    assert {name for name, info in words.streams.items() if info.present} == {"words"}
+    assert not silent.streams["voice"].present and silent.streams["scene"].present
+    assert video.streams["words"].present and video.words == []
+    for report in (video, sound, words, silent):
+        assert set(report.streams) == set(CHANNELS)
+        assert all(info.tokens if info.present else info.why for info in report.streams.values())
+
+
+def test_stage_times_add_up_to_the_total(analyzer, clips):
+    for report in analyzer.analyze_many(clips):
+        parts = sum(value for name, value in report.timing_ms.items() if name != "total")
+        assert parts == pytest.approx(report.timing_ms["total"], rel=0.1)
+        assert report.timing_ms["generate"] > 0
+
+
+def test_reports_survive_json(analyzer, clips):
+    report = analyzer.analyze(clips[0])
+    assert EmotionReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_an_unreadable_clip_is_an_error_in_its_place_and_the_others_go_on(analyzer, clips, tmp_path):
+    (tmp_path / "noise.mp4").write_bytes(b"\x07" * 500)
+    first, broken, last = analyzer.analyze_many([clips[1], Clip(path=tmp_path / "noise.mp4"), clips[2]])
+    assert isinstance(first, EmotionReport) and isinstance(last, EmotionReport)
+    assert isinstance(broken, ClipError) and broken.code == "undecodable" and "noise.mp4" in broken.message
+    with pytest.raises(MediaError, match="nowhere.mp4"):
+        analyzer.analyze(Clip(path=tmp_path / "nowhere.mp4"))
+
+
+def test_a_long_transcript_gives_way_and_the_media_stays(analyzer, clips):
+    report = analyzer.analyze(Clip(path=clips[1].path, transcript="we won again and again " * 400), form="direct")
+    assert report.streams["voice"].present and report.text is not None
+
+
+def test_a_model_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(AnalyzeError, match="neither a shipped model"):
+        Analyzer.load(tmp_path / "nothing")
+
+
+def test_a_saved_and_loaded_model_gives_the_same_report(analyzer, clips, tmp_path):
+    analyzer.model.save_pretrained(tmp_path / "m")
+    analyzer.processor.save_pretrained(tmp_path / "m")
+    with Analyzer.load(tmp_path / "m", media=MediaConfig(num_frames=4)) as loaded:
+        again = loaded.analyze(clips[0], form="direct")
+    first = analyzer.analyze(clips[0], form="direct")
+    assert content(again) | {"model": ""} == content(first) | {"model": ""}
