@@ -55,8 +55,8 @@ def target(
     shown = set(ORDER if channels is None else channels)
     cues = [_plain(cue) for cue in _ordered(row_cues(row)) if cue.channel in shown]
     labels, carried = _conclusion(row, cues, shown)
-    if not cues and "words" in shown and row.transcript:
-        cues = [_plain(cue) for cue in word_cues(row.transcript, labels[:1])]
+    if not cues and "words" in shown and row.transcript and labels[0] == "neutral":
+        cues = [_plain(cue) for cue in word_cues(row.transcript, labels)]
     if form == "direct" or not cues:
         return ParsedAnswer(form="direct", labels=labels, confidence=confidence)
     text = row.reasoning if labels == row.labels and _complete(row, shown) else None
@@ -166,28 +166,33 @@ def _label_of(word: str) -> str | None:
 def _conclusion(row: Row, cues: list[Cue], shown: set[str]) -> tuple[list[str], list[Carried]]:
     """Labels by what is shown, and what each shown channel carries.
 
-    Rows whose channels were labelled one by one follow the rule of the synthetic corpus; others keep their labels.
+    A channel carries the label that was voted for it alone, else the label of the row; among channels that differ the
+    rule of the synthetic corpus decides.
     """
-    known = {channel: votes for channel, votes in row.votes.items() if channel in shown and channel != "all"}
-    if not row.cues or not known:
-        return list(row.labels), _carried_by_cues(row, cues)
     carried = []
-    for channel, votes in known.items():
-        label = max(votes, key=lambda name: votes[name])
+    for channel in ("face", "voice", "words"):
+        if channel not in shown or channel not in labelled_channels(row):
+            continue
+        votes = row.votes.get(channel)
+        label = max(votes, key=lambda name: votes[name]) if votes else row.labels[0]
         degrees = [_strength(cue) for cue in cues if cue.channel == channel and label in cue.supports]
         carried.append(Carried(channel, label, 0 if label == "neutral" else max(degrees, default=0)))
-    winner = final(carried)
-    label = winner.label if winner.strength else "neutral"
-    same = label == row.labels[0]
-    return list(row.labels) if same else [label], carried
+    if not carried:
+        return list(row.labels), []
+    label = final(carried).label
+    return list(row.labels) if label == row.labels[0] else [label], carried
 
 
-def _carried_by_cues(row: Row, cues: list[Cue]) -> list[Carried]:
-    strongest: dict[Channel, int] = {}
-    for cue in cues:
-        if cue.supports:
-            strongest[cue.channel] = max(strongest.get(cue.channel, 0), _strength(cue))
-    return [Carried(channel, row.labels[0], strength) for channel, strength in strongest.items()]
+def labelled_channels(row: Row) -> set[str]:
+    """Channels that a row's labels speak of: those voted for one by one, and those of its media and words."""
+    channels = {*row.votes} - {"all"}
+    if {"video", "image"} & row.media.keys() or row.aus:
+        channels.add("face")
+    if {"video", "audio"} & row.media.keys():
+        channels.add("voice")
+    if row.transcript:
+        channels.add("words")
+    return channels
 
 
 def _strength(cue: Cue) -> int:
@@ -197,11 +202,12 @@ def _strength(cue: Cue) -> int:
 
 def _reasoning(row: Row, labels: list[str], cues: list[Cue], carried: list[Carried]) -> str:
     """A sentence for the shown channels, always the same for one row and selection."""
-    rng = np.random.default_rng(zlib.crc32(f"{row.id} {' '.join(one.channel for one in carried)}".encode()))
-    if carried:
-        return reasoning(rng, carried, final(carried))
+    winner = final(carried) if carried else None
+    if winner is not None and (winner.strength or winner.label == "neutral"):
+        rng = np.random.default_rng(zlib.crc32(f"{row.id} {' '.join(one.channel for one in carried)}".encode()))
+        return reasoning(rng, carried, winner)
     names = list(dict.fromkeys(cue.channel for cue in cues))
-    return f"The cues in the {' and '.join(names)} are weak; {labels[0]} fits best."
+    return f"The cues in the {' and '.join(names)} are weak, but {labels[0]} fits best."
 
 
 def _complete(row: Row, shown: set[str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cuewise.data_recipes.corpora import crema_d, ravdess
-from cuewise.data_recipes.corpora.labels import SAME_STATE
+from cuewise.data_recipes.corpora.labels import NEUTRAL_WORDS, SAME_STATE
 from cuewise.data_recipes.corpora.splits import keep_split, same_speaker_split
 from cuewise.data_recipes.corpora.tables import Line, read_table
 from cuewise.data_recipes.schema import Row
@@ -29,6 +29,7 @@ def _row(line: Line) -> Row:
         id=Path(line["file"]).stem, corpus="av_clips", media={"video": line["file"]},
         split=same_speaker_split(line["split"], home.split_of(actor), where),
         transcript=line["transcript"], language="en", labels=[line.choice("emotion", SAME_STATE)],
+        votes={"words": dict(NEUTRAL_WORDS)},
         speaker=f"{corpus}_{actor:02d}" if corpus == "ravdess" else f"{corpus}_{actor}",
         tier=line.choice("mouth_resynthesised", {"yes": "mouth_resynthesised", "no": "recording"}),
         licence=home.LICENCE, source=home.SOURCE,

@@ -6,7 +6,8 @@ ties joined by a colon); ``VideoDemographics.csv``; media in ``AudioWAV/`` and `
 Development layout: ``votes.csv``, ``actors.csv``, ``sentences.csv``, no media.
 
 `labels` is the emotion the actor was asked for; what people heard and saw stands in `votes` (voice, face, all), and
-the two often differ. `tier` is the level asked for (LO MD HI XX). Split by actor: 56 train, 18 dev, 17 test.
+the two often differ. Nobody voted for the words; they are neutral by design and have one such vote. `tier` is the
+level asked for (LO MD HI XX). Split by actor: 56 train, 18 dev, 17 test.
 Open Database Licence 1.0; Cao H. et al. (2014), IEEE Transactions on Affective Computing 5(4).
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from cuewise.data_recipes.corpora.labels import SAME_STATE, nearest
+from cuewise.data_recipes.corpora.labels import NEUTRAL_WORDS, SAME_STATE, nearest
 from cuewise.data_recipes.corpora.splits import keep_split, same_speaker_split
 from cuewise.data_recipes.corpora.tables import Line, TableError, read_table
 from cuewise.data_recipes.schema import Row
@@ -111,7 +112,8 @@ def _row(root: Path, clip: str, votes: Votes, people: dict[int, dict[str, str | 
             media[kind] = file
     return Row(
         id=clip, corpus="crema_d", split=split_of(actor), media=media, transcript=transcript, language="en",
-        speaker=f"crema_d_{actor}", demographics=people.get(actor, {}), labels=[label], votes=votes, tier=level,
+        speaker=f"crema_d_{actor}", demographics=people.get(actor, {}), labels=[label],
+        votes={**votes, "words": dict(NEUTRAL_WORDS)}, tier=level,
         licence=LICENCE, source=SOURCE,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cuewise.data_recipes.corpora.labels import SAME_STATE, nearest
+from cuewise.data_recipes.corpora.labels import NEUTRAL_WORDS, SAME_STATE, nearest
 from cuewise.data_recipes.corpora.splits import keep_split, same_speaker_split
 from cuewise.data_recipes.corpora.tables import TableError, read_table
 from cuewise.data_recipes.schema import Row
@@ -60,6 +60,7 @@ def row_of(stem: str, media: dict[str, str]) -> Row:
     return Row(
         id=stem, corpus="emodb", split=split_of(speaker), media=media, transcript=TEXTS[text], language="de",
         speaker=f"emodb_{speaker}", demographics={"sex": sex, "age": age}, labels=[LETTERS[letter]],
+        votes={"words": dict(NEUTRAL_WORDS)},
         licence=LICENCE, source=SOURCE,
     )  # fmt: skip
 

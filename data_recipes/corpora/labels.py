@@ -34,6 +34,9 @@ EKMAN_GROUPS: dict[str, str] = {
 }  # fmt: skip
 """The 27 words of GoEmotions in the Ekman grouping of its authors (Demszky et al. 2020)."""
 
+NEUTRAL_WORDS = {"neutral": 1.0}
+"""Vote for the words of acted corpora, whose few sentences are neutral in wording by design."""
+
 WITHOUT_COMMON_LABEL = frozenset(("bored", "boredom"))
 """States of a corpus that are none of the eight, whatever the taxonomy finds nearest."""
 

@@ -11,7 +11,7 @@ Licence CC BY-NC-SA 4.0; Christop I. (2024), LREC-COLING.
 from collections.abc import Iterator
 from pathlib import Path
 
-from cuewise.data_recipes.corpora.labels import SAME_STATE
+from cuewise.data_recipes.corpora.labels import NEUTRAL_WORDS, SAME_STATE
 from cuewise.data_recipes.corpora.splits import keep_split, same_speaker_split
 from cuewise.data_recipes.corpora.tables import Line, read_table
 from cuewise.data_recipes.schema import Row
@@ -55,5 +55,6 @@ def _row(line: Line, stem: str, file: str, speaker: str, sex: str, text: str) ->
     return Row(
         id=stem, corpus="nemo", split=_split_of(line, speaker), media={"audio": file}, transcript=text, language="pl",
         speaker=f"nemo_{line[speaker].strip()}", demographics=person,
-        labels=[line.choice("emotion", SAME_STATE)], licence=LICENCE, source=SOURCE,
+        labels=[line.choice("emotion", SAME_STATE)], votes={"words": dict(NEUTRAL_WORDS)}, licence=LICENCE,
+        source=SOURCE,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cuewise.data_recipes.corpora.labels import SAME_STATE, nearest
+from cuewise.data_recipes.corpora.labels import NEUTRAL_WORDS, SAME_STATE, nearest
 from cuewise.data_recipes.corpora.splits import keep_split, same_speaker_split
 from cuewise.data_recipes.corpora.tables import TableError, read_table
 from cuewise.data_recipes.schema import Row
@@ -82,6 +82,7 @@ def row_of(stem: str, media: dict[str, str], split: str | None = None) -> Row:
     return Row(
         id=stem, corpus="ravdess", split=split or split_of(name.actor), media=media, transcript=name.transcript,
         language="en", speaker=f"ravdess_{name.actor:02d}", demographics={"sex": name.sex}, labels=[name.label],
+        votes={"words": dict(NEUTRAL_WORDS)},
         tier=name.intensity, licence=LICENCE, source=SOURCE,
     )  # fmt: skip
 

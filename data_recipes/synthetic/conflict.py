@@ -58,8 +58,8 @@ def _odd_weights(present: list[Channel]) -> np.ndarray:
 
 
 def final(carried: list[Carried]) -> Carried:
-    """The channel that names the emotion of the clip."""
-    return max(carried, key=lambda one: (one.strength, -ORDER.index(one.channel)))
+    """The channel that names the emotion of the clip; of channels without strength one that is not neutral."""
+    return max(carried, key=lambda one: (one.strength, one.label != "neutral", -ORDER.index(one.channel)))
 
 
 def conflicting(carried: list[Carried]) -> list[tuple[Carried, Carried]]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cuewise.data_recipes.corpora.ravdess import row_of
 from cuewise.data_recipes.corpora.ravdess_au import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
@@ -114,9 +115,26 @@ def test_a_quotation_never_breaks_the_answer():
         assert parse(render(answer)) == answer
 
 
-def test_rows_of_acted_speech_have_no_cue_in_their_neutral_words():
-    row = Row(id="r", corpus="ravdess", labels=["angry"], transcript="Kids are talking.", media={"audio": "a.wav"})
-    assert row_cues(row) == [] and target(row, channels=["voice"]).form == "direct"
+def acted_row() -> Row:
+    return row_of("03-01-05-02-01-01-12", {"audio": "a.wav"})
+
+
+def test_acted_speech_is_never_angry_by_its_neutral_words():
+    row = acted_row()
+    assert row_cues(row) == []
+    assert render(target(row, channels=["voice"])) == render(target(row)) == "<answer>angry</answer>"
+    words = target(row, channels=["words"])
+    assert words.labels == ["neutral"] and words.cues[0].supports == ["neutral"]
+
+
+def test_a_measured_cue_in_the_voice_outweighs_neutral_words():
+    row = acted_row()
+    row.cues = [Cue(channel="voice", observation="loudness clearly higher", supports=["angry"])]
+    answer = target(row)
+    assert answer.labels == ["angry"] and "words" in answer.reasoning and answer.reasoning.endswith("angry.")
+    row.cues = [Cue(channel="voice", observation="pitch clearly lower")]
+    answer = target(row)
+    assert answer.labels == ["angry"] and answer.reasoning == "The cues in the voice are weak, but angry fits best."
 
 
 def test_measured_action_units_become_cues_that_speak_for_the_label():

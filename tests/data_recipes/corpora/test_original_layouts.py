@@ -41,7 +41,7 @@ def test_ravdess_folders_are_read_from_the_names_alone(tmp_path):
     assert angry.demographics == {"sex": "female"}
     assert angry.transcript == "Kids are talking by the door."
     assert angry.media == {"audio": "Audio_Speech_Actors_01-24/Actor_12/03-01-05-02-01-02-12.wav"}
-    assert angry.valence is None and angry.votes == {}
+    assert angry.valence is None and angry.votes == {"words": {"neutral": 1.0}}
     assert (got["03-01-02-01-02-01-05"].labels, got["03-01-02-01-02-01-05"].split) == (["calm"], "test")
     assert "video" in got["01-01-06-02-02-01-01"].media and got["01-01-06-02-02-01-01"].split == "dev"
 
@@ -146,6 +146,7 @@ def test_crema_d_votes_are_sorted_into_channels_by_the_row_id(tmp_path):
         "voice": {"happy": 3, "neutral": 6},
         "face": {"happy": 8, "neutral": 1},
         "all": {"angry": 1, "happy": 7, "neutral": 1},
+        "words": {"neutral": 1},
     }
     assert (row.labels, row.tier, row.split, row.speaker) == (["happy"], "LO", "train", "crema_d_1001")
     assert row.media == {"audio": "AudioWAV/1001_IEO_HAP_LO.wav"} and row.demographics["age"] == 51
