@@ -18,7 +18,7 @@ from cuewise.mllm.report import render
 from cuewise.mllm.taxonomy import valence_arousal
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.augment import AugmentConfig, augment
-from cuewise.train.examples import CHANNELS, Example
+from cuewise.train.examples import CHANNELS, Example, only_channel
 from cuewise.train.losses import IGNORE
 
 
@@ -111,7 +111,9 @@ class Mixture:
         examples = self.draw(count, generator)
         clips, texts = [], []
         for example in examples:
-            kept = drop_streams(example.tensors, self.config.stream_dropout, generator)
+            kept = drop_streams(
+                example.tensors, self.config.stream_dropout, generator, always=only_channel(example.row)
+            )
             explained = float(torch.rand((), generator=generator)) < self.config.explained_share
             texts.append(self.ids_and_labels(example, kept, "explained" if explained else "direct"))
             clips.append(augment(kept, self.config.augment, generator))
@@ -148,14 +150,19 @@ class Mixture:
                           input_ids, mask, labels, weights)  # fmt: skip
 
 
-def drop_streams(tensors: ClipTensors, share: float, generator: Generator) -> ClipTensors:
-    """With chance `share`, keep a random non-empty proper subset of the streams."""
+def drop_streams(
+    tensors: ClipTensors, share: float, generator: Generator, always: str | None = None
+) -> ClipTensors:
+    """With chance `share`, keep a random non-empty proper subset of the streams.
+
+    `always` stays: without the only stream that was labelled, the label could not be known.
+    """
     names = [*tensors.streams]
     if len(names) < 2 or float(torch.rand((), generator=generator)) >= share:
         return tensors
     keep = 1 + int(torch.randint(len(names) - 1, (), generator=generator))
-    chosen = set(torch.randperm(len(names), generator=generator)[:keep].tolist())
-    return ClipTensors({name: stream for i, (name, stream) in enumerate(tensors.streams.items()) if i in chosen})
+    chosen = {names[i] for i in torch.randperm(len(names), generator=generator)[:keep].tolist()} | {always}
+    return ClipTensors({name: stream for name, stream in tensors.streams.items() if name in chosen})
 
 
 def head_targets(examples: Sequence[Example]) -> Targets:

@@ -97,8 +97,8 @@ def load_source(
     workers: int = 2,
 ) -> list[Example]:  # fmt: skip
     """All examples of a source, prepared now or read from the cache."""
-    folder = cache / f"{name}-{fingerprint(config, processor, media)}"
     rows = list(_jobs(name, config, data_root))
+    folder = cache / f"{name}-{fingerprint(config, processor, media, rows)}"
     if not rows:
         raise SourceError(f"source {name!r} has no rows in split {config.split!r}")
     shards = [rows[i : i + SHARD] for i in range(0, len(rows), SHARD)]
@@ -117,7 +117,7 @@ def load_source(
     return examples
 
 
-def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig) -> str:
+def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig, rows: list) -> str:
     """Name of the cache: changes with everything the prepared tensors depend on."""
     inputs = ("input_kind", "image_size", "colour")
     content = {
@@ -125,7 +125,10 @@ def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaC
         "inputs": {name: [getattr(stream.encoder_config, key, None) for key in inputs]
                    for name, stream in processor.plan.streams.items()},
     }  # fmt: skip
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    for item, speed in rows:
+        total.update(f"{item if isinstance(item, int) else item.model_dump_json()} {speed}\n".encode())
+    return total.hexdigest()[:16]
 
 
 def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Row | int, float]]:

@@ -33,7 +33,6 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(kw_only=True, slots=True)
 class StageConfig:
-    name: str
     objective: Literal["heads", "answers"] = "answers"
     """`heads` trains what each stream says by itself and in all; `answers` trains the written answer."""
 
@@ -42,9 +41,6 @@ class StageConfig:
 
     loop: LoopConfig
     mixture: MixtureConfig
-    micro_batch: int = 0
-    """Samples per forward pass; 0 takes the whole batch at once."""
-
     head_weight: float = 0.0
     """Weight of the heads' loss beside the answers', so that they do not drift."""
 
@@ -73,17 +69,17 @@ class SFTConfig:
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig]
-    stages: list[StageConfig]
+    stages: dict[str, StageConfig]
+    """Name -> stage, in the order in which they run."""
 
     def __post_init__(self) -> None:
-        names = [stage.name for stage in self.stages]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"`stages` needs at least one stage, each with its own name; got {', '.join(names)}")
-        for stage in self.stages:
+        if not self.stages:
+            raise ValueError("`stages` needs at least one stage")
+        for name, stage in self.stages.items():
             unknown = sorted(set(stage.mixture.weights) - set(self.sources))
             if unknown:
                 known = ", ".join(self.sources)
-                raise ValueError(f"stage {stage.name!r} draws from `{unknown[0]}`, but the sources are {known}")
+                raise ValueError(f"stage {name!r} draws from `{unknown[0]}`, but the sources are {known}")
 
 
 def main(recipe: str, overrides: list[str] | None = None) -> Path:
@@ -98,20 +94,38 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
     for name, source in config.sources.items():
         sources[name] = load_source(name, source, processor, config.media, Path(config.data_root),
                                     Path(config.cache), config.workers)  # fmt: skip
-    for stage in config.stages:
-        train_stage(stage, model, Mixture(sources, stage.mixture, processor), out, config.seed)
+    for name, stage in config.stages.items():
+        train_stage(name, stage, model, Mixture(sources, stage.mixture, processor), out, config.seed)
     return save(model, processor, out / "model")
 
 
 def read_recipe(recipe: str, overrides: list[str]) -> SFTConfig:
-    """The recipe's config with overrides applied. Raises ValueError naming the wrong option."""
+    """The recipe's config with overrides applied. Raises ValueError naming the wrong option.
+
+    A recipe that names another one under `extends` changes only what it writes itself.
+    """
+    return from_dict(SFTConfig, override(_recipe_values(recipe), overrides))
+
+
+def _recipe_values(recipe: str) -> dict[str, Any]:
     path = Path(recipe)
     if not path.is_file():
         path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
         raise ValueError(f"recipe {recipe!r} is neither a file nor a shipped recipe ({shipped})")
-    return from_dict(SFTConfig, override(load_yaml(path), overrides))
+    values = load_yaml(path)
+    base = values.pop("extends", None)
+    return values if base is None else merged(_recipe_values(str(base)), values)
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, group by group."""
+    out = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merged(out[key], value) if both else value
+    return out
 
 
 def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor]:
@@ -126,7 +140,7 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
 
 
 def train_stage(
-    stage: StageConfig, model: CuewiseForConditionalGeneration, mixture: Mixture, out: Path, seed: int
+    name: str, stage: StageConfig, model: CuewiseForConditionalGeneration, mixture: Mixture, out: Path, seed: int
 ) -> dict[str, float]:
     """Train what the stage names, on its mixture."""
     model.train_only(*stage.trains)
@@ -140,7 +154,7 @@ def train_stage(
     def loss_fn(trained: nn.Module, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         return heads_loss(trained, batch) if heads else answers_loss(trained, batch, stage.head_weight)
 
-    return run_stage(stage.name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed)
+    return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed)
 
 
 def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
