@@ -22,6 +22,7 @@ from cuewise.data_recipes.synthetic.face_geometry import (
     UNITS,
     HeadSurface,
     face_lines,
+    landmarks,
 )  # fmt: skip
 from cuewise.data_recipes.synthetic.face_paint import Painter
 from cuewise.data_recipes.synthetic.face_program import (
@@ -100,6 +101,19 @@ class FaceRenderer:
             draw_occluder(canvas, cover, self.person, centre, self.scale)
         small = cv2.resize(canvas, self.size, interpolation=cv2.INTER_AREA)
         return self._develop(small, scene["brightness"], now_s)
+
+    def landmarks(self, actions: np.ndarray) -> np.ndarray:
+        """float [27, 2] places of `face_geometry.LANDMARKS` in output pixels."""
+        yaw, pitch, roll = (math.radians(actions[INDEX[name]]) for name in ANGLES[:3])
+        lines = face_lines(self.person, actions)
+        points = landmarks(self.person, lines)
+        at = self.surface.to_texture(points, lines.jaw, 0.5 * self.scale)
+        at = np.clip(np.round(at).astype(int), 0, np.array(self.skin.height.shape[::-1]) - 1)
+        u, v = self.surface.project(points, self.skin.height[at[:, 1], at[:, 0]], (yaw, pitch), lines.jaw).T
+        x, y = u * math.cos(roll) - v * math.sin(roll), v * math.cos(roll) + u * math.sin(roll)
+        unit = self.scale / _DRAW
+        centre = np.array(self.program.centre) * self.size + unit * np.array((0.9 * math.sin(roll), 0.0))
+        return np.stack([x, y], 1) * unit + centre
 
     def face_box(self, actions: np.ndarray) -> tuple[float, float, float, float]:
         """Box x0, y0, x1, y1 in output pixels a frontal face detector would draw: forehead to mouth, cheek to cheek."""

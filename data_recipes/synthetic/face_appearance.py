@@ -105,11 +105,11 @@ def _proportions(rng: np.random.Generator) -> Proportions:
     return Proportions(
         half_width=width, jaw=rng.uniform(0.8, 0.93), chin=rng.uniform(0.44, 0.58),
         eye_x=width * rng.uniform(0.405, 0.445), eye_half_width=rng.uniform(0.125, 0.152),
-        eye_open=rng.uniform(0.088, 0.122), eye_tilt=rng.uniform(-0.012, 0.03),
+        eye_open=rng.uniform(0.098, 0.116), eye_tilt=rng.uniform(-0.012, 0.03),
         brow_y=rng.uniform(-0.215, -0.175), brow_arch=rng.uniform(0.02, 0.06), brow_thickness=rng.uniform(0.036, 0.066),
         nose_length=rng.uniform(0.36, 0.44), nose_half_width=rng.uniform(0.115, 0.17),
-        mouth_y=rng.uniform(0.58, 0.635), mouth_half_width=rng.uniform(0.215, 0.275),
-        upper_lip=rng.uniform(0.034, 0.062), lower_lip=rng.uniform(0.05, 0.085),
+        mouth_y=rng.uniform(0.59, 0.625), mouth_half_width=rng.uniform(0.215, 0.275),
+        upper_lip=rng.uniform(0.04, 0.06), lower_lip=rng.uniform(0.056, 0.08),
         corner_rest=rng.uniform(-0.012, 0.014), asymmetry=rng.uniform(-0.1, 0.1),
     )  # fmt: skip
 

@@ -26,6 +26,15 @@ JAW_HINGE = 0.645
 """Skin above this height does not move with the jaw."""
 
 
+LANDMARKS = (
+    *(f"brow {at} {side}" for side in ("left", "right") for at in ("inner", "middle", "outer")),
+    *(f"eye {at} {side}" for side in ("left", "right") for at in ("inner", "outer", "upper", "lower", "iris")),
+    *(f"mouth {at}" for at in ("left", "right", "top", "seam", "low", "bottom", "top left", "top right")),
+    "nostril left", "nostril right", "chin",
+)  # fmt: skip
+"""Points of `landmarks`; left and right are those of the image."""
+
+
 @dataclass(frozen=True, slots=True)
 class EyeLines:
     """One eye: lid curves [n, 2], the line of the fold above, eyeball centre and iris radius."""
@@ -99,8 +108,8 @@ def _eye(person: Appearance, au: dict[str, float], gaze: tuple[float, float], si
     x = shape.eye_x + shape.eye_half_width * t
     corners = -shape.eye_tilt * t
     squeeze = min(1.0, 0.75 * au["AU7"] + 0.5 * au["AU6"] + 0.35 * au["AU9"])
-    up = 0.62 * shape.eye_open + 0.052 * au["AU5"] * gain - 0.03 * au["AU7"] * gain - 0.0009 * max(-gaze[1], 0)
-    low = 0.38 * shape.eye_open + 0.014 * au["AU5"] - 0.046 * squeeze * gain
+    up = 0.58 * shape.eye_open + 0.06 * au["AU5"] * gain - 0.03 * au["AU7"] * gain - 0.0012 * max(-gaze[1], 0)
+    low = 0.42 * shape.eye_open + 0.014 * au["AU5"] - 0.046 * squeeze * gain
     up, low = max(up, 0.012), max(low, -0.016)
     closed = min(1.0, au["AU43"])
     meet = 0.30 * shape.eye_open - 0.03 * squeeze
@@ -108,11 +117,11 @@ def _eye(person: Appearance, au: dict[str, float], gaze: tuple[float, float], si
     lower = corners + (low * (1 - closed) + meet * closed) * _LID_LOW
     upper = np.minimum(upper, lower)
     fold = corners - (up * (1 - 0.45 * closed) + 0.034 - 0.012 * au["AU4"]) * (0.35 + 0.65 * _LID_UP)
-    centre = shape.eye_x, -0.004
-    iris = side * centre[0] + 0.0030 * gaze[0], centre[1] - 0.0024 * gaze[1]
+    centre = shape.eye_x, 0.004
+    iris = side * centre[0] + 0.0036 * gaze[0], centre[1] - 0.0032 * gaze[1]
     return EyeLines(
         upper=np.stack([side * x, upper], 1), lower=np.stack([side * x, lower], 1), fold=np.stack([side * x, fold], 1),
-        centre=(side * centre[0], centre[1]), iris=iris, radius=0.058, openness=float((lower - upper).max()),
+        centre=(side * centre[0], centre[1]), iris=iris, radius=0.064, openness=float((lower - upper).max()),
     )  # fmt: skip
 
 
@@ -132,7 +141,7 @@ def _mouth(
     half = shape.mouth_half_width * (1 - 0.13 * press - 0.10 * au["AU26"]) + 0.075 * smile - 0.012 * au["AU17"]
     x = half * t * (1 + 0.25 * shape.asymmetry * smile * side * np.sign(t))
     bend = shape.corner_rest - 0.125 * smile * gain + 0.10 * au["AU15"] * gain
-    middle = shape.mouth_y + 0.018 * smile - 0.038 * au["AU17"] - 0.016 * au["AU10"]
+    middle = shape.mouth_y + 0.018 * smile - 0.05 * au["AU17"] - 0.016 * au["AU10"]
     middle = middle + bend * side**1.7 + 0.006 * np.cos(3 * np.pi * t) * (1 - side)
     gap_up = 0.018 * part + 0.045 * au["AU10"] * (0.3 + 0.7 * part) + 0.01 * smile * part
     gap_low = 0.052 * part + 0.86 * jaw * (0.35 + 0.65 * min(1.0, part + 0.6))
@@ -148,6 +157,23 @@ def _mouth(
     lower_lip = np.concatenate([line[2], line[3][::-1]])
     opening = np.concatenate([line[1], line[2][::-1]])
     return upper_lip, lower_lip, opening, line[1], float((inner_low - inner_up).max())
+
+
+def landmarks(person: Appearance, lines: FaceLines) -> np.ndarray:
+    """float [27, 2] displayed frontal points that mark the moving parts: see `LANDMARKS`."""
+    count = len(lines.brows[0]) // 2
+    points = [0.5 * (brow[at] + brow[2 * count - 1 - at]) for brow in lines.brows for at in (0, count // 2, count - 1)]
+    for eye in lines.eyes:
+        middle = len(eye.upper) // 2
+        points += [eye.upper[0], eye.upper[-1], eye.upper[middle], eye.lower[middle], np.array(eye.iris)]
+    count = len(lines.seam)
+    outer_up, inner_low = lines.upper_lip[:count], lines.lower_lip[:count]
+    outer_low = lines.lower_lip[count:][::-1]
+    points += [lines.seam[0], lines.seam[-1], outer_up[count // 2], lines.seam[count // 2], inner_low[count // 2],
+               outer_low[count // 2], outer_up[count // 4], outer_up[-1 - count // 4]]  # fmt: skip
+    half, tip = person.shape.nose_half_width, person.shape.nose_length - 0.6 * lines.nostril_lift
+    points += [np.array((-half, tip)), np.array((half, tip)), np.array((0.0, 0.97 + lines.jaw))]
+    return np.stack(points)
 
 
 class HeadSurface:
@@ -183,6 +209,17 @@ class HeadSurface:
         """(width, height) in pixels."""
         return int(np.ceil(2 * SIDE * self.width * scale)), int(np.ceil((BOTTOM - TOP) * scale))
 
+    def project(self, points: np.ndarray, rise: np.ndarray, pose: tuple[float, float], jaw: float) -> np.ndarray:
+        """Displayed frontal points [n, 2] with relief `rise` [n] -> where a head turned by (yaw, pitch) shows them."""
+        yaw, pitch = pose
+        skin = skin_height(points[:, 1], jaw)
+        half, deep = (np.maximum(np.interp(skin, self.rows, m), 0.05) for m in (self.half_width, self.half_depth))
+        angle = np.arcsin(np.clip(points[:, 0] / half, -0.999, 0.999))
+        angle = angle + rise * math.sin(yaw) / (self.width * np.maximum(np.cos(angle + yaw), 0.35))
+        u = half * np.sin(angle) * math.cos(yaw) + deep * np.cos(angle) * math.sin(yaw)
+        depth = deep * np.cos(angle) * math.cos(yaw) - half * np.sin(angle) * math.sin(yaw) - 0.35 + rise
+        return np.stack([u, points[:, 1] * math.cos(pitch) - depth * math.sin(pitch)], 1)
+
     def look(self, u: np.ndarray, v: np.ndarray, pose: tuple[float, float], jaw: float) -> tuple[np.ndarray, ...]:
         """What is seen at displayed points of an upright, turned head.
 
@@ -203,7 +240,7 @@ class HeadSurface:
             angle = np.arcsin(np.clip(u / reach, -1, 1)) - turn
             depth = b * np.cos(angle) * cos_y - wide * np.sin(angle) * sin_y
             y = skin_height(shown + (depth - 0.35) * (sin_p / cos_p), jaw)
-        inside = np.where(a > 0, reach, a) - np.abs(u)
+        inside = np.minimum(np.where(a > 0, reach, a) - np.abs(u), 1.05 + jaw - v)
         return angle, y, inside, self.slope[row]
 
 

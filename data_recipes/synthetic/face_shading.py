@@ -288,10 +288,10 @@ def _fold(unit: str, person: Appearance, c: _Canvas) -> np.ndarray:
                               ((-0.03, -0.012), (0.005, 0.0), (0.035, 0.014))])  # fmt: skip
         fold += 0.26 * c.fold([[(ex - 0.12, 0.085), (ex, 0.115), (ex + 0.13, 0.075)]])
     elif unit == "AU7":
-        fold = 0.24 * c.fold([[(ex - 0.1, 0.055), (ex, 0.078), (ex + 0.1, 0.05)]])
+        fold = 0.34 * c.fold([[(ex - 0.1, 0.055), (ex, 0.078), (ex + 0.1, 0.05)]])
     elif unit == "AU9":
-        fold = 0.36 * c.fold([[(-0.075, y + 0.02), (0.0, y), (0.075, y + 0.02)] for y in (-0.06, -0.005, 0.05)], False)
-        fold += 0.3 * c.fold([[(0.05, 0.12), (0.1, 0.16), (0.16, 0.2)]])
+        fold = 0.46 * c.fold([[(-0.075, y + 0.02), (0.0, y), (0.075, y + 0.02)] for y in (-0.06, -0.005, 0.05)], False)
+        fold += 0.4 * c.fold([[(0.05, 0.12), (0.1, 0.16), (0.16, 0.2)]])
     elif unit == "AU10":
         upper = [(0.5 * (a + b), d) for (a, d), b in zip(_nasolabial(person, 0.3), (0.12, 0.2, 0.24))]
         fold = 0.42 * c.fold([upper], width=0.02) + 0.08 * c.blob(0.16, tip + 0.02, 0.05, 0.04, both=True)
@@ -302,13 +302,13 @@ def _fold(unit: str, person: Appearance, c: _Canvas) -> np.ndarray:
         fold = 0.36 * c.fold([[(mw + 0.01, my + 0.07), (mw + 0.05, my + 0.12), (mw + 0.03, my + 0.2)]], width=0.018)
         fold += 0.12 * c.blob(mw * 0.8, my + 0.13, 0.05, 0.03, both=True)
     elif unit == "AU17":
-        fold = 0.34 * c.fold([[(-0.12, my + 0.135), (0.0, my + 0.105), (0.12, my + 0.135)]], both=False, width=0.02)
+        fold = 0.46 * c.fold([[(-0.12, my + 0.135), (0.0, my + 0.105), (0.12, my + 0.135)]], both=False, width=0.02)
         spots = ((0.0, 0.24), (0.05, 0.21), (-0.05, 0.22), (0.03, 0.28), (-0.035, 0.275), (0.08, 0.26), (-0.08, 0.265))
         dimples = sum(c.blob(x, my + y, 0.014, 0.012) for x, y in spots)
-        fold += 0.2 * dimples
+        fold += 0.3 * dimples
     else:
-        fold = 0.2 * c.strokes(
+        fold = 0.3 * c.strokes(
             [[(-mw * 0.8, my - 0.075), (0.0, my - 0.07), (mw * 0.8, my - 0.075)]], 0.012, 0.014, False
         )
-        fold += 0.18 * c.blob(0, my + 0.075, mw * 0.7, 0.018) + 0.15 * c.blob(mw + 0.02, my, 0.02, 0.035, both=True)
+        fold += 0.26 * c.blob(0, my + 0.075, mw * 0.7, 0.018) + 0.24 * c.blob(mw + 0.02, my, 0.02, 0.035, both=True)
     return (strength * fold).astype(np.float32)
