@@ -9,6 +9,7 @@ from cuewise.wording import INTENSITY, OCCURRENCES, number
 
 CURVE_HEIGHT = 100.0
 CURVE_WIDTH = 1000.0
+MIN_SHARE_SPREAD = 0.1
 
 
 def curve(signal: Signal, duration: float) -> tuple[Markup, float, float]:
@@ -20,6 +21,9 @@ def curve(signal: Signal, duration: float) -> tuple[Markup, float, float]:
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if signal.unit == INTENSITY:
         low, high = 0.0, max(1.0, high)
+    if signal.unit.startswith("share") and high - low < MIN_SHARE_SPREAD:  # noise must not look like an event
+        low = max(0.0, (low + high - MIN_SHARE_SPREAD) / 2)
+        high = low + MIN_SHARE_SPREAD
     spread = high - low or 1.0
     runs: list[list[tuple[float, float]]] = [[]]
     for time, value in zip(signal.times, signal.values):

@@ -19,6 +19,12 @@ def test_a_curve_without_values_draws_nothing():
     assert "points" not in drawing
 
 
+def test_a_share_that_hardly_moves_is_drawn_flat():
+    _, low, high = curve(Signal(unit="share 0-1", times=[0, 1], values=[0.76, 0.77]), 1.0)
+    assert abs(high - low - 0.1) < 1e-9
+    assert low < 0.76 and high > 0.77
+
+
 def test_the_plane_has_pleasant_on_the_right_and_active_above(report):
     report.valence, report.arousal = 1.0, 0.5
     assert re.search(r'<circle cx="100" cy="-50" r="11"', affect_plane(report))
