@@ -20,7 +20,7 @@ from cuewise.mllm.media.images import ArrayFrames, open_image_file, resize_all
 from cuewise.mllm.media.probe import Header, check_length, inspect
 from cuewise.mllm.media.structure import missing_bytes
 from cuewise.mllm.media.tracking import track_face
-from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
+from cuewise.mllm.media.types import Media
 from cuewise.mllm.report import Problem, Word
 
 NO_WORDS = "no transcript was given and no speech-to-text model is configured"
@@ -56,13 +56,10 @@ def load_media(clip: Clip, config: MediaConfig) -> Media:
 def _load(clip: Clip, config: MediaConfig) -> Media:
     begun = time.perf_counter()
     detector = make_detector(config)
-    start, end = clip.start or 0.0, clip.end
-    if end is not None:
-        check_length(clip.name, end - start, config, selected=True)
+    start = clip.start or 0.0
     source = clip.path if clip.path is not None else clip.data
     header = None if source is None else inspect(source, config)
-    if header is not None and header.duration_s is not None and end is None:
-        check_length(header.name, header.duration_s - start, config, selected=clip.start is not None)
+    _check_span(clip, header, config)
     media = Media(duration_s=0.0, start_s=start, transcript=clip.transcript, context=clip.context,
                   language=clip.language)  # fmt: skip
     if header is not None and header.wrong_extension:
@@ -84,6 +81,15 @@ def _load(clip: Clip, config: MediaConfig) -> Media:
     _set_words(clip, media)
     media.timing_ms["decode"] = (time.perf_counter() - begun) * 1000
     return media
+
+
+def _check_span(clip: Clip, header: Header | None, config: MediaConfig) -> None:
+    """Refuse a span that the header, or the caller, says is too long."""
+    ends = [clip.end, None if header is None else header.duration_s]
+    end = min((value for value in ends if value is not None), default=None)
+    if end is not None:
+        name = clip.name if header is None else header.name
+        check_length(name, end - (clip.start or 0.0), config, clip.start is not None or clip.end is not None)
 
 
 def _picture(clip: Clip, source, header: Header | None, config: MediaConfig, media: Media) -> _Seen | None:
@@ -256,6 +262,3 @@ def _set_words(clip: Clip, media: Media) -> None:
 
 def _without_name(error: MediaError, name: str) -> str:
     return str(error).removeprefix(f"{name}: ")
-
-
-__all__ = ["SAMPLE_RATE_HZ", "load_media"]
