@@ -115,8 +115,8 @@ class Mixture:
                 example.tensors, self.config.stream_dropout, generator, always=only_channel(example.row)
             )
             explained = float(torch.rand((), generator=generator)) < self.config.explained_share
-            texts.append(self.ids_and_labels(example, kept, "explained" if explained else "direct"))
             clips.append(augment(kept, self.config.augment, generator))
+            texts.append(self.ids_and_labels(example, clips[-1], "explained" if explained else "direct"))
         return self._with_text(examples, clips, texts)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str) -> Written:
