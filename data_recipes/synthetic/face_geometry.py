@@ -22,6 +22,7 @@ TOP, BOTTOM = -1.2, 1.06
 """Texture rows run from TOP to BOTTOM in face units."""
 SIDE = 1.9
 """Texture columns run over angles -SIDE to SIDE in radians."""
+_LEAST_WIDTH = 0.34
 JAW_HINGE = 0.645
 """Skin above this height does not move with the jaw."""
 
@@ -193,7 +194,7 @@ class HeadSurface:
         width = PchipInterpolator(rows, wide)(inside)
         outside = np.maximum(self.rows - 1.0, 0) + np.maximum(rows[0] - self.rows, 0)
         self.half_width = (width - 2.2 * outside).astype(np.float32)
-        depth = 0.86 * np.clip(1 - np.abs(self.rows / 1.1) ** 3.2, 0, 1) ** 0.5
+        depth = 0.86 * (1 - 0.65 * np.abs(self.rows / 1.1) ** 3)
         self.half_depth = depth.astype(np.float32)
         self.slope = np.gradient(self.half_width, self.rows).clip(-1.2, 1.2).astype(np.float32)
         self.width = float(shape.half_width)
@@ -217,7 +218,9 @@ class HeadSurface:
         angle = np.arcsin(np.clip(points[:, 0] / half, -0.999, 0.999))
         angle = angle + rise * math.sin(yaw) / (self.width * np.maximum(np.cos(angle + yaw), 0.35))
         u = half * np.sin(angle) * math.cos(yaw) + deep * np.cos(angle) * math.sin(yaw)
-        depth = deep * np.cos(angle) * math.cos(yaw) - half * np.sin(angle) * math.sin(yaw) - 0.35 + rise
+        wide = np.maximum(half, _LEAST_WIDTH)
+        around = np.arcsin(np.clip(points[:, 0] / wide, -0.999, 0.999))
+        depth = deep * np.cos(around) * math.cos(yaw) - wide * np.sin(around) * math.sin(yaw) - 0.35 + rise
         return np.stack([u, points[:, 1] * math.cos(pitch) - depth * math.sin(pitch)], 1)
 
     def look(self, u: np.ndarray, v: np.ndarray, pose: tuple[float, float], jaw: float) -> tuple[np.ndarray, ...]:
@@ -231,16 +234,22 @@ class HeadSurface:
         step = (len(self.rows) - 1) / (BOTTOM - TOP)
         shown = v / cos_p
         y = shown
-        for _ in range(3):
+        for _ in range(2):
             row = np.clip((y - TOP) * step, 0, len(self.rows) - 1).astype(np.int32)
             a, b = self.half_width[row], self.half_depth[row]
-            wide = np.maximum(a, 1e-3)
-            reach = np.sqrt((wide * cos_y) ** 2 + (b * sin_y) ** 2)
-            turn = np.arctan2(b * sin_y, wide * cos_y)
-            angle = np.arcsin(np.clip(u / reach, -1, 1)) - turn
-            depth = b * np.cos(angle) * cos_y - wide * np.sin(angle) * sin_y
+            # Never narrow here: with the true width at the poles the search would jump between front and outside.
+            wide = np.maximum(a, _LEAST_WIDTH)
+            around = np.arcsin(np.clip(u / np.hypot(wide * cos_y, b * sin_y), -1, 1)) - np.arctan2(
+                b * sin_y, wide * cos_y
+            )
+            depth = b * np.cos(around) * cos_y - wide * np.sin(around) * sin_y
             y = skin_height(shown + (depth - 0.35) * (sin_p / cos_p), jaw)
-        inside = np.minimum(np.where(a > 0, reach, a) - np.abs(u), 1.05 + jaw - v)
+        row = np.clip((y - TOP) * step, 0, len(self.rows) - 1).astype(np.int32)
+        a, b = self.half_width[row], self.half_depth[row]
+        wide = np.maximum(a, 1e-3)
+        reach = np.hypot(wide * cos_y, b * sin_y)
+        angle = np.arcsin(np.clip(u / reach, -1, 1)) - np.arctan2(b * sin_y, wide * cos_y)
+        inside = np.where(a > 0, reach, a) - np.abs(u)
         return angle, y, inside, self.slope[row]
 
 
