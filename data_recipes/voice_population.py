@@ -30,11 +30,11 @@ HEAD = """\
 """
 
 
-def read_folder(folder: Path) -> Iterable[tuple[str, VoiceMeasures]]:
-    """(emotion, measures) of each clip of the train split."""
+def read_folder(folder: Path, only: str | None = None) -> Iterable[tuple[str, VoiceMeasures]]:
+    """(emotion, measures) of each clip of the train split, or of those with one emotion."""
     with (folder / "clips.csv").open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
-            if row["split"] == "train":
+            if row["split"] == "train" and only in (None, row["emotion"]):
                 samples, rate = soundfile.read(folder / row["file"], dtype="float32")
                 yield row["emotion"], VoiceMeasures(samples, rate)
 

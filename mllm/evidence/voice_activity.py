@@ -16,7 +16,7 @@ MIN_SPEECH_S = 0.06
 UNVOICED_REACH_S = 0.25
 """How far from the nearest voiced frame a sound still counts as a consonant of the same word."""
 
-FLOOR_WINDOW_S = 4.0
+FLOOR_WINDOW_S = 2.0
 MIN_RISE_DB = 6.0
 """Speech without voicing must stand at least this far above the noise floor."""
 

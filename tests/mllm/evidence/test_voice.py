@@ -211,24 +211,27 @@ def test_pitch_agrees_with_published_pitch_of_real_speech(every, clips):
         published = {row["clip"]: row for row in csv.DictReader(lines) if row["clip"] in sex}
     names = sorted(published)[::every]
     assert len(names) == clips
-    ours, theirs, loud, their_loud = [], [], [], []
+    ours, theirs, breath, harmonics = [], [], [], []
     for name in names:
         samples, rate = soundfile.read(root / "audio" / f"actor_{name[-2:]}" / f"{name}.opus", dtype="float32")
         voice = VoiceMeasures(samples, rate)
         ours.append(voice.read("pitch").value or np.nan)
-        loud.append(voice.read("loudness").value or np.nan)
+        breath.append(voice.read("breathiness").value or np.nan)
         theirs.append(float(published[name]["f0_mean"]))
-        their_loud.append(float(published[name]["hnr_mean"]))
+        harmonics.append(float(published[name]["hnr_mean"]))
     ours, theirs = np.array(ours), np.array(theirs)
     measured = np.isfinite(ours)
     correlation = np.corrcoef(np.log(ours[measured]), np.log(theirs[measured]))[0, 1]
+    breath_correlation = np.corrcoef(np.array(breath)[measured], np.array(harmonics)[measured])[0, 1]
     gross = np.mean(np.abs(ours[measured] / theirs[measured] - 1) > 0.2)
     is_male = np.array([sex[name] == "male" for name in names])
     print(f"{len(names)} clips, {measured.mean():.3f} measured, r = {correlation:.3f}, gross errors {gross:.3f}, "
           f"ratio {np.median(ours[measured] / theirs[measured]):.3f}, quartiles of men "
           f"{np.nanpercentile(ours[is_male], [25, 50, 75]).round()}, women "
-          f"{np.nanpercentile(ours[~is_male], [25, 50, 75]).round()}")  # fmt: skip
+          f"{np.nanpercentile(ours[~is_male], [25, 50, 75]).round()}; breathiness against published "
+          f"harmonics-to-noise ratio r = {breath_correlation:.3f}")  # fmt: skip
     assert measured.mean() > 0.97
     assert correlation > 0.94
+    assert breath_correlation < -0.3
     assert gross < 0.12
     assert 100 < np.nanmedian(ours[is_male]) < 180 < np.nanmedian(ours[~is_male]) < 300
