@@ -76,7 +76,7 @@ def stream_text(stream: StreamInfo) -> str:
         found = "" if stream.frames_found is None else f", found in {stream.frames_found}"
         parts.append(f"{stream.frames} frames{found}")
     if stream.tokens is not None:
-        parts.append(f"{stream.tokens} tokens")
+        parts.append(f"{stream.tokens} token" + ("s" if stream.tokens != 1 else ""))
     if stream.why:
         parts.append(stream.why)
     return ", ".join(parts) or "present"
