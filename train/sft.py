@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cuewise.data_recipes.corpora import CORPORA
 from cuewise.mllm.config_tools import from_dict, load_yaml, override
 from cuewise.mllm.folders import model_folder
 from cuewise.mllm.media import MediaConfig
@@ -22,6 +21,7 @@ from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.presets import nano_config
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
+from cuewise.train.calibration import calibrate
 from cuewise.train.data import Mixture, MixtureConfig, Targets, TrainBatch
 from cuewise.train.examples import CHANNELS, Example, SourceConfig, load_source
 from cuewise.train.loop import LoopConfig, run_stage
@@ -69,6 +69,9 @@ class SFTConfig:
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig]
+    validation: dict[str, SourceConfig] = field(default_factory=dict)
+    """Sources that are never trained on: confidence is calibrated on them when the stages are done."""
+
     stages: dict[str, StageConfig]
     """Name -> stage, in the order in which they run."""
 
@@ -90,13 +93,21 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
     (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
     torch.manual_seed(config.seed)
     model, processor = start(config, out)
-    sources: dict[str, list[Example]] = {}
-    for name, source in config.sources.items():
-        sources[name] = load_source(name, source, processor, config.media, Path(config.data_root),
-                                    Path(config.cache), config.workers)  # fmt: skip
+    sources, validation = prepare(config.sources, config, processor), prepare(config.validation, config, processor)
     for name, stage in config.stages.items():
         train_stage(name, stage, model, Mixture(sources, stage.mixture, processor), out, config.seed)
+    if validation:
+        found = calibrate(model, processor, [example for examples in validation.values() for example in examples])
+        (out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return save(model, processor, out / "model")
+
+
+def prepare(
+    sources: dict[str, SourceConfig], config: SFTConfig, processor: CuewiseProcessor
+) -> dict[str, list[Example]]:
+    """All examples of these sources."""
+    return {name: load_source(name, source, processor, config.media, Path(config.data_root), Path(config.cache),
+                              config.workers) for name, source in sources.items()}  # fmt: skip
 
 
 def read_recipe(recipe: str, overrides: list[str]) -> SFTConfig:
@@ -210,9 +221,3 @@ def save(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, fo
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder
-
-
-def licences(config: SFTConfig) -> dict[str, str]:
-    """Corpus -> licence of what the model was trained on."""
-    names = {source.corpus for source in config.sources.values() if source.kind == "corpus" and source.corpus}
-    return {name: CORPORA[name].licence for name in sorted(names)}
