@@ -16,7 +16,6 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMultimodalLM,
-    AutoProcessor,
     GenerationMixin,
     PreTrainedModel,
 )
@@ -24,7 +23,6 @@ from transformers.utils import ModelOutput
 
 from cuewise.mllm.configuration import CuewiseConfig
 from cuewise.mllm.media_tokens import MediaTokens
-from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tensors import BATCH_KEYS
 from cuewise.mllm.towers import EncodedBatch, MediaEncoder
 
@@ -309,4 +307,3 @@ def _align(model: nn.Module) -> None:
 AutoConfig.register("cuewise", CuewiseConfig, exist_ok=True)
 AutoModel.register(CuewiseConfig, CuewiseForConditionalGeneration, exist_ok=True)
 AutoModelForMultimodalLM.register(CuewiseConfig, CuewiseForConditionalGeneration, exist_ok=True)
-AutoProcessor.register(CuewiseConfig, CuewiseProcessor, exist_ok=True)

@@ -7,7 +7,7 @@ from tiny import tiny_model, tiny_processor
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError
-from cuewise.mllm.pipeline import Analyzer, AnalyzeError, ClipError
+from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
 from cuewise.mllm.report import CHANNELS, EmotionReport
 
 
@@ -97,7 +97,7 @@ def test_an_unreadable_clip_is_an_error_in_its_place_and_the_others_go_on(analyz
     first, broken, last = analyzer.analyze_many([clips[1], Clip(path=tmp_path / "noise.mp4"), clips[2]])
     assert isinstance(first, EmotionReport) and isinstance(last, EmotionReport)
     assert isinstance(broken, ClipError) and broken.code == "undecodable" and "noise.mp4" in broken.message
-    with pytest.raises(MediaError, match="nowhere.mp4"):
+    with pytest.raises(MediaError, match=r"nowhere\.mp4"):
         analyzer.analyze(Clip(path=tmp_path / "nowhere.mp4"))
 
 

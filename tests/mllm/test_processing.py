@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import tiny
@@ -137,6 +139,7 @@ def test_saved_and_loaded_processor_writes_the_same(tmp_path):
     processor = tiny.tiny_processor(config)
     processor.save_pretrained(tmp_path)
     config.save_pretrained(tmp_path)
+    importlib.import_module("cuewise.mllm.auto")
     loaded = AutoProcessor.from_pretrained(tmp_path)
     loaded.check(config)
     media = tiny.tiny_media()
