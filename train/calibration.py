@@ -13,7 +13,7 @@ from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.examples import Example
 
-ABSTAIN_ACCURACY = 0.4
+ABSTAIN_ACCURACY = 0.25
 TEMPERATURES = torch.logspace(-1, 1, 201)
 MIN_BELOW = 20
 """Validation clips that must lie below a threshold before its accuracy is believed."""

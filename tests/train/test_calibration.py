@@ -18,10 +18,10 @@ def test_the_planted_temperature_is_found(planted):
 
 def test_abstention_begins_where_answers_are_mostly_wrong():
     confidence = torch.linspace(0, 1, 2001)
-    correct = torch.rand(2001) < torch.where(confidence < 0.4, 0.2, 0.95)
+    correct = torch.rand(2001) < torch.where(confidence < 0.4, 0.1, 0.95)
     threshold = fit_abstention(confidence, correct)
-    assert 0.4 < threshold < 0.65
-    assert correct[confidence < threshold].float().mean() < 0.41
+    assert 0.4 < threshold < 0.55
+    assert correct[confidence < threshold].float().mean() < 0.26
     assert fit_abstention(confidence, torch.ones(2001, dtype=torch.bool)) == 0.0
 
 
