@@ -120,16 +120,16 @@ class Mixture:
         return self._with_text(examples, clips, texts)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str) -> Written:
-        """What the language model sees and writes for one sample."""
+        """What the language model sees and writes for one sample; without any cue the direct answer is asked for."""
         row = example.row
         said = "words" in kept.streams
+        answer = target(row, form, [*kept.streams])
         parts = build(
-            kept.streams, form, transcript=row.transcript if said else None, words=row.words if said else (),
+            kept.streams, answer.form, transcript=row.transcript if said else None, words=row.words if said else (),
             context=row.context, duration_s=example.duration_s or None,
         )  # fmt: skip
         prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
-        channels = [*kept.streams]
-        text = render(target(row, form, channels))
+        text = render(answer)
         head, tag, tail = text.rpartition("<answer>")
         reasoning = self.processor.text_ids(head)
         conclusion = self.processor.answer_ids(tag + tail)
