@@ -88,7 +88,10 @@ def score_label(label: str, found: Answered) -> Emotion:
 
 
 def token_probability(label: str, pieces: list[str], logprobs: list[float]) -> float | None:
-    """Length-normalised probability of the tokens that wrote `label`, looked for after the last ``<answer>``."""
+    """Length-normalised probability of the tokens that wrote `label`, looked for after the last ``<answer>``.
+
+    The opening tag of a direct answer is given to the model, so it is not among the pieces.
+    """
     text = "".join(pieces).lower()
     start = text.find(label, max(text.rfind("<answer>"), 0))
     if start < 0 or len(logprobs) != len(pieces):

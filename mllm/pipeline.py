@@ -32,6 +32,9 @@ from cuewise.mllm.tensors import ClipTensors
 
 Form = Literal["explained", "direct"]
 MAX_TOKENS = {"explained": 320, "direct": 64}
+OPENING = {"explained": "<think>", "direct": "<answer>"}
+"""How an answer of each form begins: given to the model, so that the caller's choice of form always holds."""
+
 BATCH_SIZE = 8
 
 
@@ -175,13 +178,17 @@ class Analyzer:
         with _timed(work, "prefill"):
             ids = self.prompt_ids(work.media, work.tensors, form)
             rows = self.model.prompt_rows(torch.tensor(ids, device=self.model.device), work.tokens)
+            opening = self.processor.text_ids(OPENING[form])
             sampling = SamplingParams(max_tokens=MAX_TOKENS[form], logprobs=True)
         completion = Completion(key, 0)
+        if on_text:
+            on_text(OPENING[form])
         before = self.engine.stats()
-        for event in self.engine.generate([EngineRequest(id=key, segments=[rows], sampling=sampling)]):
+        for event in self.engine.generate([EngineRequest(id=key, segments=[rows, opening], sampling=sampling)]):
             completion.add(event)
             if on_text and event.text:
                 on_text(event.text)
+        completion.text = OPENING[form] + completion.text
         after = self.engine.stats()
         work.spent_ms["prefill"] += (after.prefill_s - before.prefill_s) * 1000
         work.spent_ms["generate"] = (after.decode_s - before.decode_s) * 1000
@@ -208,7 +215,7 @@ class Analyzer:
         return self.processor.prompt_ids(
             build(tensors.streams, form, transcript=media.transcript, words=media.words, context=media.context,
                   duration_s=media.duration_s or None),
-            self.processor.plan.num_tokens(tensors.lengths), max_tokens=self.max_length - MAX_TOKENS[form] - 1,
+            self.processor.plan.num_tokens(tensors.lengths), max_tokens=self.max_length - MAX_TOKENS[form] - 8,
         )  # fmt: skip
 
     def _readings(

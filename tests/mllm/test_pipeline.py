@@ -61,12 +61,18 @@ def test_the_engine_writes_what_generate_writes(analyzer, clips):
     report = analyzer.analyze(clip, form="direct")
     media = analyzer.worker.load(clip)
     tensors = analyzer.processor.tensors(media)
-    ids = torch.tensor([analyzer.prompt_ids(media, tensors, "direct")])
+    opening = analyzer.processor.text_ids("<answer>")
+    ids = torch.tensor([analyzer.prompt_ids(media, tensors, "direct") + opening])
     batch = analyzer.processor.collate([tensors])
     written = analyzer.model.generate(ids, **batch, max_new_tokens=64, do_sample=False)[0, ids.shape[1] :].tolist()
     end = analyzer.model.config.tokens["end"]
     written = written[: written.index(end)] if end in written else written
-    assert analyzer.processor.tokenizer.decode(written) == report.text
+    assert "<answer>" + analyzer.processor.tokenizer.decode(written) == report.text
+
+
+@pytest.mark.parametrize("form", ["explained", "direct"])
+def test_the_form_is_the_one_that_was_asked_for(analyzer, clips, form):
+    assert {report.form for report in analyzer.analyze_many(clips, form=form)} == {form}
 
 
 def test_absent_streams_say_why_and_present_ones_have_tokens(analyzer, clips):
