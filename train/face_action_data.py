@@ -15,7 +15,7 @@ import numpy as np
 from cuewise.data_recipes.synthetic.background import Background
 from cuewise.data_recipes.synthetic.face import ACTIONS, UNITS, FaceProgram, FaceRenderer, Lighting, Occluder
 from cuewise.mllm.evidence.face import LOWER, UPPER
-from cuewise.mllm.evidence.face_actions import CROP, OUTPUTS
+from cuewise.mllm.evidence.face_actions import CROP, KNOWN_POINTS, OUTPUTS
 from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.media.faces import iou, make_detector
 from cuewise.mllm.media.tracking import crop
@@ -42,25 +42,30 @@ class FaceSet:
     targets: np.ndarray
     """float32 [N, OUTPUTS] units 0-5, degrees, and 0 or 1; NaN where unknown."""
 
+    points: np.ndarray
+    """float32 [N, 27, 2] places of `LANDMARKS` in the crop, -1 to 1."""
+
     person: np.ndarray
     """int [N]."""
+
+    @classmethod
+    def of(cls, samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]]) -> "FaceSet":
+        """A set of (crop, target, points, person)."""
+        return cls(*(np.stack(column) for column in zip(*samples)))
 
 
 def rendered_faces(people: range, frames: int, seed: int, detected: float = 0.25) -> FaceSet:
     """`frames` random moments of each person in `people`, the share `detected` of them cut by the real detector."""
-    crops, targets, owners = [], [], []
+    samples = []
     for person in people:
         rng = np.random.default_rng([seed, person])
-        for picture, target in _moments(person, frames, rng, detected):
-            crops.append(picture)
-            targets.append(target)
-            owners.append(person)
-    return FaceSet(np.stack(crops), np.stack(targets), np.array(owners))
+        samples += [(*moment, person) for moment in _moments(person, frames, rng, detected)]
+    return FaceSet.of(samples)
 
 
 def _moments(
     person: int, frames: int, rng: np.random.Generator, detected: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     cover = None
     if rng.uniform() < 0.12:
         kind, region = str(rng.choice(("hand", "bar"))), str(rng.choice(tuple(_HIDES)))
@@ -78,7 +83,20 @@ def _moments(
         frame = compress(renderer.frame(actions, float(hidden)), rng)
         box = _detected(frame, renderer.face_box(actions)) if rng.uniform() < detected else None
         box = jittered(renderer.face_box(actions), rng) if box is None else box
-        yield crop(frame, box, MediaConfig().face_margin, CROP), _target(actions, cover if hidden else None)
+        picture, points = _cut(frame, box), _in_crop(renderer.landmarks(actions), box)
+        yield picture, _target(actions, cover if hidden else None), points
+
+
+def _cut(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    return crop(frame, box, MediaConfig().face_margin, CROP)
+
+
+def _in_crop(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Points in pixels of the frame -> -1 to 1 over the square that `crop` cuts."""
+    half = max(box[2] - box[0], box[3] - box[1]) * (0.5 + MediaConfig().face_margin)
+    centre = (box[:2] + box[2:4]) / 2
+    low, high = np.floor(centre - half), np.ceil(centre + half)
+    return (2 * (points - low) / (high - low) - 1).astype(np.float32)
 
 
 def _detected(frame: np.ndarray, expected: tuple[float, float, float, float]) -> np.ndarray | None:
@@ -114,14 +132,16 @@ def random_actions(rng: np.random.Generator) -> np.ndarray:
     """One random vector of `ACTIONS`: rest, one unit, a known combination or any mixture, on a turned head."""
     actions = np.zeros(len(ACTIONS), np.float32)
     kind = rng.uniform()
-    if kind < 0.35:
+    if kind < 0.25:
         chosen = [str(rng.choice(UNITS))]
-    elif kind < 0.65:
-        chosen = list(_COMBINATIONS[rng.integers(len(_COMBINATIONS))])
-    elif kind < 0.88:
-        chosen = [str(name) for name in rng.choice(UNITS, rng.integers(2, 6), replace=False)]
+    elif kind < 0.5:
+        chosen = [*_COMBINATIONS[rng.integers(len(_COMBINATIONS))], str(rng.choice(UNITS))]
+    elif kind < 0.9:
+        chosen = [str(name) for name in rng.choice(UNITS, rng.integers(2, 8), replace=False)]
     else:
         chosen = []
+    if "AU43" in chosen and rng.uniform() < 0.6:  # closed eyes hide what the other eye units do
+        chosen.remove("AU43")
     for name in chosen:
         actions[_COLUMN[name]] = rng.uniform(0.3, 5)
     if rng.uniform() < 0.3:  # speech
@@ -152,7 +172,7 @@ def photographs(folder: str | Path, split: str, copies: int, seed: int) -> FaceS
         rows = [row for row in csv.DictReader(lines) if row["split"] == split]
     detector = make_detector(MediaConfig())
     rng = np.random.default_rng([seed, 0x10D])
-    crops, targets, owners = [], [], []
+    samples, nowhere = [], np.full((KNOWN_POINTS, 2), np.nan, np.float32)
     for row in rows:
         image = cv2.cvtColor(cv2.imread(str(folder / row["file"])), cv2.COLOR_BGR2RGB)
         found = detector.detect(image)
@@ -160,10 +180,9 @@ def photographs(folder: str | Path, split: str, copies: int, seed: int) -> FaceS
             continue
         for number in range(copies):
             box = found[0, :4] if number == 0 else jittered(found[0, :4], rng)
-            crops.append(crop(image if number == 0 else compress(image, rng), box, MediaConfig().face_margin, CROP))
             target = np.full(len(OUTPUTS), np.nan, np.float32)
             target[_COLUMN["AU12"]] = SMILE_INTENSITY if row["expression"] == "smiling" else 0.0
             target[_COLUMN["photograph"]] = 1
-            targets.append(target)
-            owners.append(int(row["face_id"]))
-    return FaceSet(np.stack(crops), np.stack(targets), np.array(owners))
+            picture = _cut(image if number == 0 else compress(image, rng), box)
+            samples.append((picture, target, nowhere, int(row["face_id"])))
+    return FaceSet.of(samples)

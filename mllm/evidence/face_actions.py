@@ -20,6 +20,14 @@ from cuewise.mllm.evidence.face import ANGLES, UNITS
 
 WEIGHTS = Path(__file__).with_name("face_actions.safetensors")
 CROP = 96
+KNOWN_POINTS = 27
+"""Places of brows, eyes, mouth, nose and chin that are taught."""
+POINTS = KNOWN_POINTS + 9
+"""All places; the others are found by the net itself."""
+LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = (6, 7), (11, 12), (16, 17)
+"""Which places are the corners of the eyes and of the mouth."""
+PATCH = 32
+"""Side of the patches that are looked at closely, in pixels."""
 ANGLE_SCALE = 20.0
 """Degrees per output unit."""
 LOGITS = ("photograph", "upper covered", "lower covered")
@@ -29,31 +37,95 @@ MIRRORED = torch.tensor([-1.0 if name in ("head yaw", "head roll", "gaze yaw") e
 
 
 class FaceActionNet(nn.Module):
-    """Convolutions down to 6 x 6, which keep where things are, then two linear layers."""
+    """Finds points of the face, then looks closely at eyes, nose and mouth where they lie.
 
-    def __init__(self, widths: tuple[int, ...] = (24, 32, 48, 64), hidden: int = 128):
+    Convolutions go down to 6 x 6 and back up to 24 x 24, where each of `POINTS` maps becomes one place (the mean of its
+    softmax). Upright patches around both eyes, the root of the nose and the mouth, sized by the distance of the eyes,
+    are cut from the full picture; their look, and the places in a common frame, give the actions. A shifted, scaled or
+    tilted crop so reads the same.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (24, 32, 48), hidden: int = 96):
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for stage, width in enumerate(widths):
-            layers += _block(channels, width, stride=2)
-            if stage:
-                layers += _block(width, width, stride=1)
-            channels = width
-        self.features = nn.Sequential(*layers, nn.Conv2d(channels, 24, 1), nn.ReLU(), nn.Flatten())
-        side = CROP // 2 ** len(widths)
-        self.head = nn.Sequential(
-            nn.Dropout(0.1), nn.Linear(24 * side * side, hidden), nn.ReLU(), nn.Linear(hidden, len(OUTPUTS))
-        )
+        stem, fine, deep = widths
+        self.fine = nn.Sequential(*_block(3, stem, 2), *_block(stem, fine, 2), *_block(fine, fine, 1))
+        self.middle = nn.Sequential(*_block(fine, deep, 2), *_block(deep, deep, 1))
+        self.coarse = nn.Sequential(*_block(deep, deep, 2), *_block(deep, deep, 1))
+        self.from_coarse, self.from_middle = nn.Conv2d(deep, deep, 1), nn.Conv2d(deep, fine, 1)
+        self.points = nn.Sequential(*_block(fine, fine, 1), nn.Conv2d(fine, POINTS, 1))
+        self.skin = nn.Sequential(nn.Conv2d(deep, 6, 1), nn.ReLU(), nn.Flatten())
+        self.eye, self.nose, self.mouth = _close_look(), _close_look(), _close_look()
+        given = 6 * (CROP // 16) ** 2 + 4 * 12 * (PATCH // 8) ** 2 + 2 * POINTS + 3
+        self.head = nn.Sequential(nn.Linear(given, hidden), nn.ReLU(), nn.Linear(hidden, len(OUTPUTS)))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, 96, 96) float in [0, 255] -> (N, OUTPUTS): units / 5, angles / `ANGLE_SCALE`, logits.
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, 96, 96) float in [0, 255] -> (N, OUTPUTS) units / 5, angles / `ANGLE_SCALE`, logits; (N, POINTS, 2)
+        places in the crop, -1 to 1.
 
         Each crop is normalised by its own mean and spread, so that light and contrast matter little.
         """
         mean = pixels.mean((1, 2, 3), keepdim=True)
         spread = pixels.std((1, 2, 3), keepdim=True)
-        return self.head(self.features((pixels - mean) / (spread + 4.0)))
+        pixels = (pixels - mean) / (spread + 4.0)
+        fine = self.fine(pixels)
+        middle = self.middle(fine)
+        coarse = self.coarse(middle)
+        up = nn.functional.interpolate(self.from_coarse(coarse), scale_factor=2.0, mode="nearest")
+        up = nn.functional.interpolate(self.from_middle(up + middle), scale_factor=2.0, mode="nearest")
+        places = expected_places(self.points(fine + up))
+        known = places[:, :KNOWN_POINTS]
+        centre = known.mean(1, keepdim=True)
+        size = (known - centre).square().sum(-1).mean(1).add(1e-4).sqrt()
+        shape = (places - centre) / size[:, None, None] * 4
+        left, right, nose, mouth = close_ups(pixels, places.detach())
+        looks = [self.eye(left), self.eye(right.flip(-1)), self.nose(nose), self.mouth(mouth)]
+        features = [self.skin(coarse), *looks, shape.flatten(1), centre.flatten(1), size[:, None]]
+        return self.head(torch.cat(features, 1)), places
+
+
+def close_ups(pixels: Tensor, places: Tensor) -> list[Tensor]:
+    """Upright patches (N, 3, `PATCH`, `PATCH`) of the left and the right eye, the root of the nose, and the mouth.
+
+    pixels (N, 3, S, S); places (N, POINTS, 2). Patches are sized by the distance of the eyes.
+    """
+    left, right = places[:, LEFT_EYE].mean(1), places[:, RIGHT_EYE].mean(1)
+    mouth = places[:, MOUTH_CORNERS].mean(1)
+    across = right - left
+    across = across * (
+        across.norm(dim=-1, keepdim=True).clamp(min=0.1) / across.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    )
+    down = torch.stack([-across[:, 1], across[:, 0]], -1)
+    t = (torch.arange(PATCH, device=pixels.device) + 0.5) * (2 / PATCH) - 1
+    patches = []
+    for centre, shift, half in (
+        (left, -0.08, 0.5),
+        (right, -0.08, 0.5),
+        ((left + right) / 2, 0.1, 0.5),
+        (mouth, 0.1, 0.65),
+    ):
+        middle = centre + shift * down
+        grid = middle[:, None, None] + half * (
+            t[None, None, :, None] * across[:, None, None] + t[None, :, None, None] * down[:, None, None]
+        )
+        patches.append(
+            nn.functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        )
+    return patches
+
+
+def _close_look() -> nn.Sequential:
+    """A patch (N, 3, `PATCH`, `PATCH`) -> (N, 12 * (PATCH / 8) ** 2)."""
+    layers = [*_block(3, 16, 1), *_block(16, 24, 2), *_block(24, 32, 2), *_block(32, 32, 2)]
+    return nn.Sequential(*layers, nn.Conv2d(32, 12, 1), nn.ReLU(), nn.Flatten())
+
+
+def expected_places(maps: Tensor) -> Tensor:
+    """(N, P, h, w) logits -> (N, P, 2) mean x, y under the softmax over each map, -1 to 1."""
+    height, width = maps.shape[-2:]
+    weight = maps.flatten(2).softmax(-1).unflatten(-1, (height, width))
+    x = (torch.arange(width, device=maps.device) + 0.5) * (2 / width) - 1
+    y = (torch.arange(height, device=maps.device) + 0.5) * (2 / height) - 1
+    return torch.stack([(weight.sum(2) * x).sum(-1), (weight.sum(3) * y).sum(-1)], -1)
 
 
 def _block(channels: int, width: int, stride: int) -> list[nn.Module]:
@@ -107,7 +179,7 @@ class FaceActionEstimator:
         pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float()
         if pixels.shape[-1] != CROP:
             pixels = nn.functional.interpolate(pixels, (CROP, CROP), mode="bilinear", antialias=True)
-        both = [self.net(part) + self.net(part.flip(-1)) * MIRRORED for part in pixels.split(64)]
+        both = [self.net(part)[0] + self.net(part.flip(-1))[0] * MIRRORED for part in pixels.split(64)]
         out = (torch.cat(both) / 2).numpy() if both else np.zeros((0, len(OUTPUTS)), np.float32)
         column = {name: out[:, place] for place, name in enumerate(OUTPUTS)}
         values = {name: np.clip(column[name] * 5, 0, 5) for name in UNITS}
