@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cuewise.data_recipes.synthetic.face_geometry import LANDMARKS
-from cuewise.mllm.evidence.face import ANGLES, UNITS
 from cuewise.mllm.evidence.face_actions import (
     ANGLE_SCALE,
     KNOWN_POINTS,
@@ -29,6 +28,7 @@ from cuewise.mllm.evidence.face_actions import (
     FaceActionEstimator,
     FaceActionNet,
 )
+from cuewise.mllm.evidence.face_names import ANGLES, UNITS
 from cuewise.train.face_action_data import FaceSet, photographs, rendered_faces
 
 TRAIN_PEOPLE_FROM = 700_000

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from cuewise.data_recipes.synthetic.face_appearance import Appearance
-from cuewise.mllm.evidence.face import ANGLES, UNITS
+from cuewise.mllm.evidence.face_names import ANGLES, UNITS
 
 ACTIONS = UNITS + ANGLES
 INDEX = {name: position for position, name in enumerate(ACTIONS)}

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from cuewise.mllm.evidence.face import ANGLES, UNITS
+from cuewise.mllm.evidence.face_names import ANGLES, UNITS
 
 WEIGHTS = Path(__file__).with_name("face_actions.safetensors")
 CROP = 96

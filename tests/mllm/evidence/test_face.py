@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from shared_data import shared_dir
 
-from cuewise.data_recipes.synthetic.face import ACTIONS, FaceEvent, FaceProgram, Occluder, action_curves, render
+from cuewise.data_recipes.synthetic.face import ACTIONS, FaceEvent, FaceProgram, action_curves, render
 from cuewise.mllm.evidence.face import ANGLES, NOT_VALIDATED, QUANTITIES, UNITS, FaceMeasures, back_and_forth
 from cuewise.mllm.evidence.face_actions import CROP, OUTPUTS, WEIGHTS, FaceActionEstimator, FaceActionNet
 from cuewise.mllm.media.config import MediaConfig
@@ -107,14 +107,6 @@ def test_a_blink_is_not_closed_eyes():
     events = (FaceEvent("AU43", 5, 2.0, 3.5),)
     measures = FaceMeasures(filmed(FaceProgram(seed=6_000_004, events=events, blink_times=(0.8,))))
     assert measures.read("AU43", [(2.0, 3.5)]).value > 3 and measures.read("AU43", [(0.0, 1.8)]).value < 0.7
-
-
-def test_a_covered_mouth_is_not_measured():
-    media = filmed(FaceProgram(seed=6_000_005, occluder=Occluder("bar", "mouth")))
-    if isinstance(media.face, str):
-        pytest.skip("the detector does not find this covered face")
-    reading = FaceMeasures(media).read("AU12")
-    assert reading.amount < 4 and (reading.value is None) == (reading.amount == 0)
 
 
 def test_photographs_are_recognised_and_only_what_was_validated_there_is_measured():
