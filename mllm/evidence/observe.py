@@ -19,6 +19,9 @@ STEP_S = 0.25
 MIN_CLIP_S = 2 * WINDOW_S
 """Shorter clips are described as a whole."""
 
+SURE_FACTOR = 2.0
+"""A claim is proposed on at least this many times what a verdict needs: edges of speech make steep short slopes."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
@@ -92,6 +95,9 @@ def _candidate(
     wanted = DEGREES[DEGREES.index(min_degree) :] if meaning.graded else ("clearly",)
     beyond = [degree for degree in wanted if found.beyond(meaning, degree)]
     if not beyond or found.x < meaning.usual:
+        return None
+    reading = measurements.of(channel).read(meaning.quantities[0], None if span is None else [span])
+    if reading.amount < SURE_FACTOR * load(channel).minimum:
         return None
     unit = max(found.bound(meaning, "clearly"), meaning.usual)
     return _Candidate(found.x / unit, span, meaning, beyond[-1], found)

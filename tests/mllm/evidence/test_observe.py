@@ -111,3 +111,14 @@ def test_windows_cover_the_clip():
     assert candidate_windows(1.0) == [None]
     spans = candidate_windows(4.0)[1:]
     assert spans[0] == (0.0, 1.25) and spans[-1] == (2.75, 4.0)
+
+
+def test_little_voice_is_enough_for_a_verdict_but_not_for_a_proposal():
+    def clip(seconds):
+        values = dict.fromkeys(SCALE, 0.01) | {"pitch": 113.0, "pitch trend": 20.0}
+        return voice(2.0, **{q.replace(" ", "_"): [(0, seconds, value)] for q, value in values.items()})
+
+    rising = Cue(channel="voice", observation="pitch strongly rising")
+    assert check_cue(rising, clip(0.4)).check.verdict == "supported"
+    assert "pitch strongly rising" not in [cue.observation for cue in observe(clip(0.4), "voice", [None])]
+    assert "pitch strongly rising" in [cue.observation for cue in observe(clip(1.5), "voice", [None], max_cues=9)]
