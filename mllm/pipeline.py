@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -26,14 +25,10 @@ from cuewise.mllm.media.types import Media
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
-from cuewise.mllm.prompts import build
+from cuewise.mllm.prompts import Prompt, build, text_of
+from cuewise.mllm.question import Answer, Form, Question
 from cuewise.mllm.report import ChannelReading, EmotionReport, parse
 from cuewise.mllm.tensors import ClipTensors
-
-Form = Literal["explained", "direct"]
-MAX_TOKENS = {"explained": 320, "direct": 64}
-OPENING = {"explained": "<think>", "direct": "<answer>"}
-"""How an answer of each form begins: given to the model, so that the caller's choice of form always holds."""
 
 BATCH_SIZE = 8
 
@@ -56,6 +51,7 @@ class _Work:
     """One clip on its way; `spent_ms` collects the time of each stage, `taken` when its turn began."""
 
     clip: Clip
+    question: Question
     media: Media
     taken: float
     measurements: Measurements | None = None
@@ -102,7 +98,10 @@ class Analyzer:
         if isinstance(media_or_error, MediaError):
             raise media_or_error
         began = time.perf_counter() - media_or_error.timing_ms.get("decode", 0.0) / 1000
-        return next(self._finish([_Work(clip, media_or_error, began)], form, None))
+        answer = next(self._finish([_Work(clip, Question(form=form), media_or_error, began)], None))
+        if isinstance(answer, ClipError):
+            raise AnalyzeError(answer.message)
+        return answer.report
 
     def analyze_many(
         self, clips: Iterable[Clip], form: Form = "explained", on_text: Callable[[str], None] | None = None
@@ -111,17 +110,22 @@ class Analyzer:
 
         `on_text` receives answer text as it is written; clips then go one by one.
         """
-        waiting = iter(clips)
+        for answer in self.answer_many(((clip, Question(form=form)) for clip in clips), on_text):
+            yield answer if isinstance(answer, ClipError) else answer.report
+
+    def answer_many(
+        self, asked: Iterable[tuple[Clip, Question]], on_text: Callable[[str], None] | None = None
+    ) -> Iterator[Answer | ClipError]:
+        """The same with a question of its own for each clip."""
+        waiting = iter(asked)
         while batch := list(islice(waiting, 1 if on_text else BATCH_SIZE)):
             began = time.perf_counter()
-            loaded = list(zip(batch, self.worker.load_many(batch)))
-            works = {i: _Work(clip, media, began) for i, (clip, media) in enumerate(loaded) if isinstance(media, Media)}
-            reports = self._finish(list(works.values()), form, on_text)
-            for index, (clip, media) in enumerate(loaded):
-                if index in works:
-                    yield next(reports)
-                else:
-                    yield ClipError(clip.name, media.code, str(media))
+            loaded = list(zip(batch, self.worker.load_many([clip for clip, _ in batch])))
+            works = [_Work(clip, question, media, began) for (clip, question), media in loaded
+                     if isinstance(media, Media)]  # fmt: skip
+            answers = self._finish(works, on_text)
+            for (clip, _), media in loaded:
+                yield next(answers) if isinstance(media, Media) else ClipError(clip.name, media.code, str(media))
 
     def close(self) -> None:
         """End the worker and give up what is in flight."""
@@ -134,9 +138,7 @@ class Analyzer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _finish(
-        self, works: list[_Work], form: Form, on_text: Callable[[str], None] | None
-    ) -> Iterator[EmotionReport]:
+    def _finish(self, works: list[_Work], on_text: Callable[[str], None] | None) -> Iterator[Answer | ClipError]:
         for work in works:
             work.spent_ms["decode"] = work.media.timing_ms.get("decode", 0.0)
             with _timed(work, "measure"):
@@ -146,7 +148,10 @@ class Analyzer:
                 work.tensors = self.processor.tensors(work.media)
         self._encode(works)
         for index, work in enumerate(works):
-            yield self._answer(work, form, str(index), on_text)
+            try:
+                yield self._answer(work, str(index), on_text)
+            except ValueError as error:
+                yield ClipError(work.clip.name, "bad_question", f"the question cannot be asked: {error}")
 
     def _transcribe(self, work: _Work) -> None:
         media = work.media
@@ -173,22 +178,25 @@ class Analyzer:
             work.spent_ms["encode"] += share
 
     @torch.inference_mode()
-    def _answer(self, work: _Work, form: Form, key: str, on_text: Callable[[str], None] | None) -> EmotionReport:
-        media = work.media
+    def _answer(self, work: _Work, key: str, on_text: Callable[[str], None] | None) -> Answer:
+        media, question = work.media, work.question
         with _timed(work, "prefill"):
-            ids = self.prompt_ids(work.media, work.tensors, form)
+            prompt = _prompt(media, work.tensors, question)
+            ids = self._ids(prompt, work.tensors, question.limit)
             rows = self.model.prompt_rows(torch.tensor(ids, device=self.model.device), work.tokens)
-            opening = self.processor.text_ids(OPENING[form])
-            sampling = SamplingParams(max_tokens=MAX_TOKENS[form], logprobs=True)
+            opening = self.processor.text_ids(question.opening)
+            sampling = SamplingParams(
+                max_tokens=question.limit, temperature=question.temperature, seed=question.seed, logprobs=True
+            )
         completion = Completion(key, 0)
         if on_text:
-            on_text(OPENING[form])
+            on_text(question.opening)
         before = self.engine.stats()
         for event in self.engine.generate([EngineRequest(id=key, segments=[rows, opening], sampling=sampling)]):
             completion.add(event)
             if on_text and event.text:
                 on_text(event.text)
-        completion.text = OPENING[form] + completion.text
+        completion.text = question.opening + completion.text
         after = self.engine.stats()
         work.spent_ms["prefill"] += (after.prefill_s - before.prefill_s) * 1000
         work.spent_ms["generate"] = (after.decode_s - before.decode_s) * 1000
@@ -199,24 +207,30 @@ class Analyzer:
         timing = {name: work.spent_ms[name] for name in ("decode", "measure", "encode", "prefill", "generate")}
         timing = {"queue": max(0.0, total - sum(timing.values())), **timing, "total": total}
         distribution, channels, va = self._readings(work.tokens)
-        return build_report(
+        tokens = {} if work.tokens is None else {name: len(t) for name, t in work.tokens.tokens.items()}
+        report = build_report(
             Answered(
                 name=work.clip.name, model=self.name, media=media, measurements=work.measurements, answer=answer,
                 completion=completion, pieces=[self.processor.tokenizer.decode([i]) for i in completion.token_ids],
                 cues=cues, distribution=distribution, channels=channels, va=va,
-                tokens={} if work.tokens is None else {name: len(t) for name, t in work.tokens.tokens.items()},
-                timing_ms={name: round(value, 2) for name, value in timing.items()},
+                tokens=tokens, timing_ms={name: round(value, 2) for name, value in timing.items()},
             ),
             self.model.config.calibration_config.abstain_below,
         )  # fmt: skip
+        usage = {"prompt_tokens": len(ids) + len(opening), "completion_tokens": len(completion.token_ids),
+                 "media_tokens": sum(tokens.values())}  # fmt: skip
+        return Answer(
+            report=report, prompt=text_of(prompt), usage=usage, finish_reason=completion.finish_reason or "error"
+        )
 
     def prompt_ids(self, media: Media, tensors: ClipTensors, form: Form) -> list[int]:
         """Token ids of the prompt, placeholders included: the one prompt that training writes too."""
-        return self.processor.prompt_ids(
-            build(tensors.streams, form, transcript=media.transcript, words=media.words, context=media.context,
-                  duration_s=media.duration_s or None),
-            self.processor.plan.num_tokens(tensors.lengths), max_tokens=self.max_length - MAX_TOKENS[form] - 8,
-        )  # fmt: skip
+        question = Question(form=form)
+        return self._ids(_prompt(media, tensors, question), tensors, question.limit)
+
+    def _ids(self, prompt: Prompt, tensors: ClipTensors, answer_tokens: int) -> list[int]:
+        counts = self.processor.plan.num_tokens(tensors.lengths)
+        return self.processor.prompt_ids(prompt, counts, max_tokens=self.max_length - answer_tokens - 8)
 
     def _readings(
         self, tokens: MediaTokens | None
@@ -238,6 +252,15 @@ class Analyzer:
                 label=label, score=shares[label], distribution=shares, valence=va[0], arousal=va[1]
             )
         return fused, channels, None if tokens.va is None else _bounded(tokens.va)
+
+
+def _prompt(media: Media, tensors: ClipTensors, question: Question) -> Prompt:
+    """The words of one question about one clip."""
+    return build(
+        tensors.streams, question.form, transcript=media.transcript, words=media.words, context=media.context,
+        task="statement" if question.statement else "emotions", duration_s=media.duration_s or None,
+        candidates=question.candidates, statement=question.statement, question=question.text,
+    )  # fmt: skip
 
 
 @contextmanager
