@@ -1,0 +1,143 @@
+"""`System`: whatever can be asked about a clip, behind one interface.
+
+Our own models, off-the-shelf multimodal models of transformers and remote endpoints all take `Ask` and give `Reply`.
+A system keeps the order of the asks, works in batches of its own choice, and turns a broken clip or a failed request
+into `Reply.error`, never into an exception.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.report import EmotionReport
+
+Form = Literal["explained", "direct"]
+
+
+class SystemLoadError(ValueError):
+    """No such system, or it cannot be loaded; the message says what to change."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Ask:
+    """One question about one clip."""
+
+    id: str
+    """Name of the sample, unique within a run."""
+
+    clip: Clip | None
+    """None: text only."""
+
+    prompt: str | None = None
+    """The question; None is the standard question of `form`."""
+
+    form: Form = "explained"
+    """How our own answers are written: with cues and reasoning, or labels only."""
+
+    candidates: tuple[str, ...] = ()
+    """Closed label set that is shown in the prompt; open vocabulary without."""
+
+    statement: str | None = None
+    """A statement about the clip to be judged."""
+
+    max_tokens: int | None = None
+    """Longest answer in tokens; None is the default of the system."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+
+    seed: int = 0
+    """Seed of this ask alone: neither batch nor order changes a sampled answer."""
+
+    def __post_init__(self) -> None:
+        if self.form not in ("explained", "direct"):
+            raise ValueError(f"ask {self.id!r}: form must be explained or direct, got {self.form!r}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError(f"ask {self.id!r}: max_tokens must be >= 1, got {self.max_tokens}")
+        if not self.temperature >= 0:
+            raise ValueError(f"ask {self.id!r}: temperature must be >= 0, got {self.temperature}; 0 is greedy")
+        if self.clip is None and not self.prompt:
+            raise ValueError(f"ask {self.id!r} has neither a clip nor a prompt; give one of them")
+
+
+@dataclass(slots=True, frozen=True)
+class ReplyError:
+    """Why there is no answer. `code` is stable, `message` is one line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(kw_only=True, slots=True)
+class Reply:
+    """The answer to one `Ask`."""
+
+    id: str
+    text: str = ""
+    """What the system wrote, unchanged."""
+
+    prompt: str = ""
+    """The prompt as shown, media as ``[face]``, ``[8 frames]`` and the like; for people and logs."""
+
+    report: EmotionReport | None = None
+    """The whole report, from our own models."""
+
+    error: ReplyError | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    """`prompt_tokens`, `completion_tokens` and, where known, `media_tokens`."""
+
+    finish_reason: str | None = None
+    """`stop` or `length`, or what the system says."""
+
+
+class System(Protocol):
+    """Anything that answers asks. Close it when done."""
+
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, model, weights hash, dtype, attention, versions: all that a table of results must name."""
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:
+        """One reply per ask, in order."""
+
+    def close(self) -> None:
+        """Free processes, connections and memory."""
+
+
+def load_system(spec: str | Path, **options: Any) -> System:
+    """The system behind a name.
+
+    Args:
+        spec: a shipped model (``nano``), a folder of one of our models, a folder of a multimodal model of transformers
+            (chosen by `model_type` in its config.json), or ``openai:MODEL@http://host:port/v1``.
+        options: go to the system: `media`, `device`, and what the kind of system takes besides.
+
+    Raises SystemLoadError.
+    """
+    text = str(spec)
+    if text.startswith("openai:"):
+        return import_module("cuewise.mllm.systems.openai_endpoint").OpenAISystem.from_spec(text, **options)
+    kind = model_kind(text)
+    if kind == "cuewise":
+        return import_module("cuewise.mllm.systems.cuewise").CuewiseSystem.load(text, **options)
+    return import_module("cuewise.mllm.systems.adapters").load_adapter(text, **options)
+
+
+def model_kind(spec: str | Path) -> Literal["cuewise", "transformers"]:
+    """Whether a name or folder is one of our models or an off-the-shelf one. Raises SystemLoadError."""
+    import json
+
+    from cuewise.mllm.folders import ModelNotFoundError, model_folder
+
+    try:
+        folder = model_folder(spec)
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ModelNotFoundError as error:
+        raise SystemLoadError(f"{error}, nor an endpoint (openai:MODEL@http://host:port/v1)") from error
+    except (OSError, ValueError) as error:
+        raise SystemLoadError(f"model {str(spec)!r}: its config.json cannot be read ({error})") from error
+    return "cuewise" if isinstance(found, dict) and found.get("model_type") == "cuewise" else "transformers"

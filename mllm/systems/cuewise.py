@@ -1,0 +1,63 @@
+"""Our own models as a `System`: the pipeline behind asks and replies."""
+
+from collections.abc import Iterable, Iterator
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
+from cuewise.mllm.question import Question
+from cuewise.mllm.systems.base import Ask, Reply, ReplyError, SystemLoadError
+from cuewise.mllm.systems.facts import model_facts
+
+
+class CuewiseSystem:
+    """A model of ours. `analyzer` may be shared; closing the system closes it."""
+
+    def __init__(self, analyzer: Analyzer, folder: Path | None = None):
+        self.analyzer, self.name, self.folder = analyzer, analyzer.name, folder
+
+    @classmethod
+    def load(cls, spec: str | Path, **options: Any) -> "CuewiseSystem":
+        """A shipped model or a folder; `options` go to `Analyzer.load`. Raises SystemLoadError."""
+        from cuewise.mllm.folders import model_folder
+
+        try:
+            return cls(Analyzer.load(spec, **options), model_folder(spec))
+        except AnalyzeError as error:
+            raise SystemLoadError(str(error)) from error
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "cuewise", "model": self.name, **model_facts(self.analyzer.model, self.folder),
+                "engine": type(self.analyzer.engine).__name__}  # fmt: skip
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:
+        """Replies in order. An ask without a clip is about the words of its prompt."""
+        mine, theirs = tee(asks)
+        answers = self.analyzer.answer_many((clip_of(ask), question_of(ask)) for ask in theirs)
+        for answer in answers:
+            ask = next(mine)
+            if isinstance(answer, ClipError):
+                yield Reply(id=ask.id, prompt=ask.prompt or "", error=ReplyError(answer.code, answer.message))
+            else:
+                yield Reply(
+                    id=ask.id, text=answer.report.text, prompt=answer.prompt, report=answer.report,
+                    usage=answer.usage, finish_reason=answer.finish_reason,
+                )  # fmt: skip
+
+    def close(self) -> None:
+        self.analyzer.close()
+
+
+def clip_of(ask: Ask) -> Clip:
+    """The clip of an ask, or its words as one."""
+    return ask.clip if ask.clip is not None else Clip(transcript=ask.prompt, id=ask.id)
+
+
+def question_of(ask: Ask) -> Question:
+    """An ask in the words of the pipeline."""
+    return Question(
+        form=ask.form, text=None if ask.clip is None else ask.prompt, candidates=ask.candidates,
+        statement=ask.statement, max_tokens=ask.max_tokens, temperature=ask.temperature, seed=ask.seed,
+    )  # fmt: skip
