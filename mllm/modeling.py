@@ -23,6 +23,7 @@ from transformers.utils import ModelOutput
 
 from cuewise.mllm.configuration import CuewiseConfig
 from cuewise.mllm.media_tokens import MediaTokens
+from cuewise.mllm.shared_prefix import PackedLayout, packed_inputs
 from cuewise.mllm.tensors import BATCH_KEYS
 from cuewise.mllm.towers import EncodedBatch, MediaEncoder
 
@@ -213,13 +214,32 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
                 raise ValueError(f"prompt {index}: {error}") from None
         return torch.stack(rows)
 
+    def packed_rows(
+        self, input_ids: Tensor, layout: PackedLayout, media_tokens: Sequence[MediaTokens] | None
+    ) -> Tensor:
+        """A packed row of ids [1, L] and one clip per group -> rows [1, L, d]; media stands in prefixes only."""
+        media_tokens = [MediaTokens()] * len(layout.groups) if media_tokens is None else media_tokens
+        if len(media_tokens) != len(layout.groups) or tuple(input_ids.shape) != (1, layout.length):
+            raise ValueError(
+                f"the layout has {len(layout.groups)} groups in a row of {layout.length} tokens, "
+                f"but {len(media_tokens)} clips and ids of shape {tuple(input_ids.shape)} were given"
+            )
+        rows = []
+        for segment in layout.segments:
+            clip = MediaTokens() if segment.position else media_tokens[segment.group]
+            try:
+                rows.append(self.prompt_rows(input_ids[0, segment.begin : segment.end], clip))
+            except ValueError as error:
+                raise ValueError(f"group {segment.group}: {error}") from None
+        return torch.cat(rows)[None]
+
     # From rows to text
 
     def forward(
         self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None,
         attention_mask: Tensor | None = None, labels: Tensor | None = None, position_ids: Tensor | None = None,
         past_key_values: Any | None = None, use_cache: bool | None = None, logits_to_keep: int | Tensor = 0,
-        media_tokens: Sequence[MediaTokens] | None = None, **kwargs: Any,
+        media_tokens: Sequence[MediaTokens] | None = None, packed: PackedLayout | None = None, **kwargs: Any,
     ) -> CuewiseOutput:  # fmt: skip
         """Prompt ids (or rows) and streams -> logits.
 
@@ -229,6 +249,7 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
             labels: [B, L] ids to predict, -100 where nothing is asked.
             media_tokens: one per clip, from `encode`; or raw stream tensors as ``voice_values`` and so on in `kwargs`
                 (see `cuewise.mllm.tensors`). Other `kwargs` go to the language model.
+            packed: `input_ids` is one packed row [1, L] of this layout, with one clip per group.
         """
         streams = {key: kwargs.pop(key) for key in BATCH_KEYS if key in kwargs}
         streams = {key: value for key, value in streams.items() if value is not None}
@@ -244,16 +265,20 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
                 encoded = self.encode_batch(streams)
                 media_tokens = encoded.split()
             continued = past_key_values is not None and past_key_values.get_seq_length() > 0
-            inputs_embeds = (
-                self.get_input_embeddings()(input_ids)
-                if continued and media_tokens is None
-                else self.prompt_batch(input_ids, media_tokens)
-            )
-        out = self.language_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, past_key_values=past_key_values,
-            use_cache=use_cache, logits_to_keep=logits_to_keep,
-            **self._positions(position_ids, attention_mask, inputs_embeds.shape[1], past_key_values), **kwargs,
-        )  # fmt: skip
+            if packed is not None:
+                inputs_embeds = self.packed_rows(input_ids, packed, media_tokens)
+            elif continued and media_tokens is None:
+                inputs_embeds = self.get_input_embeddings()(input_ids)
+            else:
+                inputs_embeds = self.prompt_batch(input_ids, media_tokens)
+        if packed is not None:
+            kwargs |= packed_inputs(self.language_model, packed, inputs_embeds)
+        else:
+            kwargs |= {
+                "attention_mask": attention_mask, "past_key_values": past_key_values, "use_cache": use_cache,
+                **self._positions(position_ids, attention_mask, inputs_embeds.shape[1], past_key_values),
+            }  # fmt: skip
+        out = self.language_model(inputs_embeds=inputs_embeds, logits_to_keep=logits_to_keep, **kwargs)
         logits = self._without_structure(out.logits)
         loss = None
         if labels is not None:
