@@ -8,12 +8,22 @@ Shapes: n rows, d width of the language model.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from cuewise.mllm.engine.grammar import Grammar
+
 Segment = list[int] | Tensor
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
+
+
+class QueueFull(RuntimeError):  # noqa: N818  the name says what is wrong
+    """More requests wait than the engine may hold; try again later."""
+
+
+class EngineClosed(RuntimeError):  # noqa: N818
+    """The engine drains, is closed or has died; the message says which."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -39,6 +49,12 @@ class SamplingParams:
     logprobs: bool = False
     """Whether events carry the log-probability of their token."""
 
+    presence_penalty: float = 0.0
+    """Taken from the logit of every token the answer already holds, in [-2, 2]."""
+
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit once for each time the answer holds it, in [-2, 2]."""
+
     def __post_init__(self) -> None:
         if self.temperature < 0:
             raise ValueError(f"sampling.temperature must be >= 0, got {self.temperature}; 0 is greedy")
@@ -50,6 +66,9 @@ class SamplingParams:
             raise ValueError(f"sampling.max_tokens must be >= 1, got {self.max_tokens}")
         if any(not text for text in self.stop):
             raise ValueError("sampling.stop holds an empty text, which would stop every answer at once")
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not -2 <= getattr(self, name) <= 2:
+                raise ValueError(f"sampling.{name} must lie in [-2, 2], got {getattr(self, name)}")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,9 +86,36 @@ class EngineRequest:
     deadline_s: float | None = None
     """Seconds from submission after which the request ends with finish reason ``deadline``."""
 
+    grammar: Grammar | dict[str, Any] | str | None = None
+    """What the answer must look like: a JSON schema, or a `Grammar`. None leaves the model free."""
+
+    prefix_key: str = ""
+    """Cached prompts are shared only between requests with the same key. What is shared is found by content."""
+
+    priority: int = 0
+    """Waiting requests of a higher priority start first."""
+
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"request {self.id!r}: n must be >= 1, got {self.n}")
+
+
+@dataclass(slots=True, frozen=True)
+class Timing:
+    """Where the time of a request went; the three parts follow each other without a gap. Seconds, wall clock."""
+
+    queue_s: float = 0.0
+    """Submission until its prompt is first worked on."""
+
+    prefill_s: float = 0.0
+    """Until the first token can be chosen."""
+
+    generate_s: float = 0.0
+    """Until this sample ended."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens whose keys and values came from the prompt cache."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,24 +133,53 @@ class TokenEvent:
     logprob: float | None = None
     finish_reason: FinishReason | None = None
     error: str | None = None
+    timing: Timing | None = None
+    """On the last event of a sample."""
 
 
 @dataclass(slots=True)
 class EngineStats:
+    """Counters since the start; `waiting`, `running` and the cache sizes are of now."""
+
     waiting: int = 0
+    """Requests not yet worked on."""
+
     running: int = 0
+    """Samples (slot engine: with a slot) being written or prefilled."""
+
     finished: int = 0
+    """Requests ended, for whatever reason."""
+
+    failed: int = 0
+    """Requests ended by an error of their own."""
+
+    refused: int = 0
+    """Requests refused because the queue was full."""
+
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     generated_tokens: int = 0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    steps: int = 0
+    """Decode steps; `generated_tokens` / `steps` is the mean batch."""
+
+    longest_step_s: float = 0.0
+    prefix_tokens: int = 0
+    """Tokens held by the prompt cache."""
+
+    kv_bytes: int = 0
+    """Memory of keys and values."""
 
 
 class Engine(Protocol):
     """Synchronous core. `generate` is `submit` plus `step` until all given requests are done."""
 
     def submit(self, request: EngineRequest) -> None:
-        """Queue a request. Raises ValueError for a prompt the model cannot take."""
+        """Queue a request. May be called from any thread.
+
+        Raises ValueError for a request the model cannot take, QueueFull when too many wait.
+        """
 
     def step(self) -> list[TokenEvent]:
         """Do one unit of work; an empty list when nothing is left to do."""
@@ -113,10 +188,13 @@ class Engine(Protocol):
         """Run requests to the end, yielding events as they come."""
 
     def cancel(self, request_id: str) -> bool:
-        """End a request; False when it is not in flight."""
+        """End a request at the next step; False when it is not in flight. May be called from any thread."""
 
     def stats(self) -> EngineStats:
         """Counters since the start."""
+
+    def healthy(self) -> bool:
+        """False when work is in flight and no step has finished for too long. May be called from any thread."""
 
     def close(self) -> None:
         """Give up everything in flight and free memory."""
@@ -133,6 +211,7 @@ class Completion:
     logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     error: str | None = None
+    timing: Timing | None = None
 
     def add(self, event: TokenEvent) -> None:
         self.text += event.text
@@ -141,7 +220,7 @@ class Completion:
         if event.logprob is not None:
             self.logprobs.append(event.logprob)
         if event.finish_reason is not None:
-            self.finish_reason, self.error = event.finish_reason, event.error
+            self.finish_reason, self.error, self.timing = event.finish_reason, event.error, event.timing
 
 
 def collect(events: Iterable[TokenEvent]) -> dict[tuple[str, int], Completion]:

@@ -1,23 +1,43 @@
-"""From the logits of one row to one token: temperature, top-k, top-p, drawn with the request's own generator."""
+"""From the logits of one row to one token: grammar, penalties, temperature, top-k, top-p, and a draw of its own."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from cuewise.mllm.engine.base import SamplingParams
+from cuewise.mllm.engine.grammar import Matcher
 
 
-def choose(logits: Tensor, params: SamplingParams, generator: torch.Generator) -> tuple[int, float]:
-    """Token id and its log-probability under the plain model, from float logits [vocabulary]."""
+def choose(
+    logits: Tensor, params: SamplingParams, generator: torch.Generator, matcher: Matcher | None = None,
+    counts: Mapping[int, int] | None = None,
+) -> tuple[int, float | None]:  # fmt: skip
+    """Token id and, when asked for, its log-probability under the plain model, from float logits [vocabulary].
+
+    Raises ValueError when the model gave no finite logits, or the grammar allows no token.
+    """
     logits = logits.float().cpu()
-    if not torch.isfinite(logits).any() or torch.isnan(logits).any():
+    if not torch.isfinite(logits.max()):
         raise ValueError("the model gave no finite logits for the next token")
-    logp = torch.log_softmax(logits, -1)
+    wanted = logits
+    if matcher is not None:
+        wanted = matcher.constrain(wanted)
+    if counts:
+        wanted = penalised(wanted, counts, params.presence_penalty, params.frequency_penalty)
     if params.temperature == 0:
-        token = int(logits.argmax())
+        token = int(wanted.argmax())
     else:
-        probabilities = filtered(logits / params.temperature, params.top_k, params.top_p).softmax(-1)
+        probabilities = filtered(wanted / params.temperature, params.top_k, params.top_p).softmax(-1)
         token = int(torch.multinomial(probabilities, 1, generator=generator))
-    return token, float(logp[token])
+    return token, float(logits[token] - logits.logsumexp(-1)) if params.logprobs else None
+
+
+def penalised(logits: Tensor, counts: Mapping[int, int], presence: float, frequency: float) -> Tensor:
+    """Logits [vocabulary] lowered for tokens the answer holds already, by the formula of OpenAI's API."""
+    ids = torch.tensor(list(counts))
+    times = torch.tensor(list(counts.values()), dtype=logits.dtype)
+    return logits.index_add(0, ids, -(presence + frequency * times))
 
 
 def filtered(logits: Tensor, top_k: int, top_p: float) -> Tensor:
