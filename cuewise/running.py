@@ -15,7 +15,7 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
 
     `analyzer_options` go to `Analyzer.load` (model, media, speech_to_text, device).
     """
-    _quiet_transformers()
+    quiet_transformers()
     results = []
     try:
         with Writer(outputs) as writer:
@@ -36,7 +36,7 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
     return EXIT_OK if writer.failed == 0 else EXIT_USER
 
 
-def _quiet_transformers() -> None:
+def quiet_transformers() -> None:
     """On the command line, loading a model is no event: no bar, and what fails is raised rather than logged."""
     from transformers.utils import logging
 

@@ -123,8 +123,8 @@ def read_jsonl(path: Path, problems: list[str]) -> Iterator[Line]:
                     yield Line(number, values)
 
 
-def read_table(path: Path, column: str | None, option: str, problems: list[str]) -> dict[Any, Any]:
-    """Id -> value of a CSV, TSV or JSONL table with an id column and one value column (or `column`)."""
+def table_rows(path: Path, problems: list[str]) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, values) of every row of a CSV, TSV or JSONL table; an empty table is a problem."""
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         rows = _csv_rows(path, "\t" if suffix == ".tsv" else ",", problems)
@@ -132,9 +132,15 @@ def read_table(path: Path, column: str | None, option: str, problems: list[str])
         rows = [(line.number, line.values) for line in read_jsonl(path, problems)]
     else:
         problems.append(f"{path}: unknown kind of table {suffix or 'without suffix'!r}; give .csv, .tsv or .jsonl")
-        return {}
+        return []
     if not rows and not problems:
         problems.append(f"{path}: no rows; give an id and a value per row")
+    return rows
+
+
+def read_table(path: Path, column: str | None, option: str, problems: list[str]) -> dict[Any, Any]:
+    """Id -> value of a CSV, TSV or JSONL table with an id column and one value column (or `column`)."""
+    rows = table_rows(path, problems)
     if problems or not rows:
         return {}
     id_name, value_name = _columns(path, list(rows[0][1]), column, option, problems)

@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": "make a clip without any outside file, analyze it and write a page",
     "schema": "print the JSON schema of a report",
     "score": "score a file of predictions with the exact metrics",
+    "eval": "run a whole suite through a system, with results and a report",
     "data": "make, convert and examine training data",
     "train": "train a model from a recipe",
 }

@@ -1,0 +1,193 @@
+"""What a suite is: data sets with their rows, truth and metrics, how the system is asked, and published numbers.
+
+A suite is one YAML file in this folder, or the path of a user's own. `load_suite` reads it strictly: an option that
+does not exist is an error naming the nearest one.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cuewise.mllm.config_tools import from_dict, load_yaml, override
+
+FOLDER = Path(__file__).parent
+SELECTION = "the system as given; nothing was chosen on these data"
+MAX_PROBLEMS = 20
+Comparable = Literal["yes", "partly", "no"]
+
+
+class SuiteError(ValueError):
+    """A suite, its data or its predictions cannot be used. `problems` holds one line per thing to mend."""
+
+    def __init__(self, *problems: str):
+        shown = list(problems[:MAX_PROBLEMS])
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more problems of this kind")
+        super().__init__("\n".join(shown))
+        self.problems = shown
+
+
+@dataclass(kw_only=True, slots=True)
+class Source:
+    """Where the rows of a data set come from: a corpus reader, a file of rows, or clips made on the spot."""
+
+    corpus: str | None = None
+    """Name of a reader of `cuewise.data_recipes.corpora`."""
+
+    rows: str | None = None
+    """JSONL file of `Row` records below the data set's folder, for corpora without a reader."""
+
+    synthetic: int = 0
+    """Number of synthetic clips, made from the seeds `first_seed` upwards."""
+
+    first_seed: int = 2_000_000
+    """Seeds from 2,000,000 are never trained on."""
+
+    folder: str | None = None
+    """Folder of the data set below the data root; its own name when missing."""
+
+    split: str | None = None
+    """Split of the corpus; all rows when missing."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("corpus", "rows", "synthetic") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"a source names exactly one of corpus, rows, synthetic; got {', '.join(given) or 'none'}")
+
+
+@dataclass(kw_only=True, slots=True)
+class Dataset:
+    """One data set of a suite."""
+
+    source: Source
+    truth: str
+    """Which part of a row is the truth; one of `cuewise.eval.truths.TRUTHS`."""
+
+    metrics: list[str]
+    """Names of `cuewise.eval.measures.MEASURES`, in the order in which they are shown."""
+
+    classes: dict[str, list[str]] | list[str] = field(default_factory=dict)
+    """Closed label set: class -> words that mean it (the class itself is always one). Empty: open vocabulary."""
+
+    show: list[str] = field(default_factory=lambda: ["face", "voice", "words", "scene"])
+    """What of a clip is shown; `context` too, when a row's context belongs to the question."""
+
+    question: str | None = None
+    """The question of the protocol; without one, the system's standard prompt for emotions."""
+
+    form: Literal["explained", "direct"] = "explained"
+    candidates: bool = False
+    """Whether the closed label set is shown to the system."""
+
+    cluster: str | None = None
+    """Group that is drawn as a whole in bootstrap intervals, e.g. `speaker`; samples are drawn without one."""
+
+    slices: list[str] = field(default_factory=list)
+    """Groups for which the primary metric is shown by itself: speaker, language, tier, task or a demographic field."""
+
+    max_tokens: int | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Primary:
+    dataset: str
+    metric: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Baseline:
+    """A published number beside ours."""
+
+    system: str
+    dataset: str
+    metric: str
+    value: float
+    source: str
+    comparable: Comparable
+    note: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class BaselineTable:
+    """Many published numbers of one source: one row per system, one column per data set."""
+
+    source: str
+    comparable: Comparable
+    note: str = ""
+    columns: list[list[str]]
+    """[data set, metric] of each column."""
+
+    rows: dict[str, list[float]]
+    """System -> its numbers, in percent as tables print them."""
+
+    def baselines(self) -> list[Baseline]:
+        """The same as single numbers, as shares."""
+        for system, values in self.rows.items():
+            if len(values) != len(self.columns):
+                raise ValueError(f"baseline table: {system} has {len(values)} numbers for {len(self.columns)} columns")
+        return [
+            Baseline(system=system, dataset=dataset, metric=metric, value=round(value / 100, 6), source=self.source,
+                     comparable=self.comparable, note=self.note)
+            for system, values in self.rows.items() for (dataset, metric), value in zip(self.columns, values)
+        ]  # fmt: skip
+
+
+@dataclass(kw_only=True, slots=True)
+class Mean:
+    """A plain mean over one metric of several data sets, e.g. the nine of MER-UniBench."""
+
+    name: str
+    of: dict[str, str]
+    """Data set -> metric."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Suite:
+    name: str = ""
+    title: str
+    about: str
+    """What it measures and how faithful the protocol is, in a sentence or two."""
+
+    licence: str = ""
+    """On what terms the data can be had."""
+
+    datasets: dict[str, Dataset]
+    primary: Primary
+    means: list[Mean] = field(default_factory=list)
+    baselines: list[Baseline] = field(default_factory=list)
+    baseline_tables: list[BaselineTable] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.baselines = [*self.baselines, *(b for table in self.baseline_tables for b in table.baselines())]
+        names = {"primary": [self.primary], "baselines": self.baselines}
+        means = {mean.name for mean in self.means}
+        for where, entries in names.items():
+            for entry in entries:
+                if entry.dataset not in self.datasets and entry.dataset not in means:
+                    raise ValueError(f"{where} names data set {entry.dataset!r}; this suite has "
+                                     f"{', '.join([*self.datasets, *means])}")  # fmt: skip
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def load_suite(name: str, overrides: list[str] | None = None) -> Suite:
+    """A suite by name, or by the path of a YAML file, with `key.sub=value` overrides. Raises SuiteError."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{name}.yaml"
+        if not path.is_file():
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, suite_names(), n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"suites: {', '.join(suite_names())}"
+            raise SuiteError(f"there is no suite `{name}`; {hint}")
+    try:
+        values: dict[str, Any] = override(load_yaml(path), overrides or [])
+        suite = from_dict(Suite, values | {"name": path.stem})
+    except (ValueError, TypeError) as error:
+        raise SuiteError(f"{path.name}: {error}") from None
+    return suite
