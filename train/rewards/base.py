@@ -146,7 +146,7 @@ class Schedule:
     """A weight that changes over the steps of a run."""
 
     kind: Literal["constant", "linear", "step"] = "constant"
-    """constant: `start` always. linear: from `start` at `from_step` to `end` at `to_step`. step: `end` from `to_step`."""
+    """constant: always `start`. linear: `start` at `from_step` to `end` at `to_step`. step: `end` from `to_step` on."""
 
     start: float = 1.0
     end: float | None = None
