@@ -150,7 +150,7 @@ def trl_trainer(kind, state, logp, max_completion_length):
 def test_preference_losses_equal_trl(kind):
     trl = pytest.importorskip("trl.trainer.dpo_trainer", reason="TRL is not installed")
     smoothing = 0.1 if kind == "robust" else 0.0
-    # Two pairs: rows are [chosen 0, chosen 1, rejected 0, rejected 1], four tokens each, the first belongs to no answer.
+    # Two pairs: rows are [chosen 0, chosen 1, rejected 0, rejected 1], four tokens each, the first no answer.
     logps = (-torch.rand(4, 3)).requires_grad_()
     completion = torch.tensor([[0, 1, 1, 1], [0, 1, 1, 0], [0, 1, 1, 1], [0, 1, 0, 0]])
     per_token = logps * completion[:, 1:]
