@@ -96,6 +96,11 @@ def class_of(word: str, dataset: Dataset) -> str | None:
     return None if near is None else common.get(near) or (common.get("neutral") if near == "calm" else None)
 
 
+def exact_class(word: str, dataset: Dataset) -> str | None:
+    """The class whose own words hold this one; what a truth must be, where nothing is guessed."""
+    return _class_tables(_frozen(dataset.classes))[0].get(normalise(word))
+
+
 def answered_class(answer: Answer, dataset: Dataset) -> str | None:
     """The class of the first label of an answer; None when it names none."""
     return class_of(answer.labels[0], dataset) if answer.labels else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from cuewise.data_recipes.corpora.crema_d import conflict_subset, winner
 from cuewise.data_recipes.schema import Row
-from cuewise.eval.reading import class_of
+from cuewise.eval.reading import class_names, exact_class
 from cuewise.eval.suites.suite import Dataset, SuiteError
 
 Truth = Callable[[Row, Dataset], Any]
@@ -23,12 +23,12 @@ def labels(row: Row, dataset: Dataset) -> list[str]:
 
 def label(row: Row, dataset: Dataset) -> str | None:
     """The row's one label as a class of the closed set."""
-    return class_of(row.labels[0], dataset) if row.labels else None
+    return exact_class(row.labels[0], dataset) if row.labels else None
 
 
 def multilabel(row: Row, dataset: Dataset) -> list[str]:
     """The row's labels as classes of the closed set."""
-    found = [class_of(word, dataset) for word in row.labels]
+    found = [exact_class(word, dataset) for word in row.labels]
     return sorted({name for name in found if name is not None})
 
 
@@ -106,7 +106,8 @@ def truth_of(row: Row, dataset: Dataset, where: str) -> Any:
         hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(TRUTHS)}"
         raise SuiteError(f"{where}: unknown truth `{dataset.truth}`; {hint}")
     value = TRUTHS[dataset.truth](row, dataset)
-    if value is None and dataset.truth not in MAY_BE_MISSING:
-        seen = ", ".join(row.labels) or "no label"
-        raise SuiteError(f"{where}: row {row.id!r} has no `{dataset.truth}` (labels: {seen})")
+    if value is None and dataset.truth not in MAY_BE_MISSING and dataset.outside == "refuse":
+        seen = f"is labelled {', '.join(row.labels)}" if row.labels else "has no label"
+        wanted = f"; classes: {', '.join(class_names(dataset))}" if dataset.classes else ""
+        raise SuiteError(f"{where}: row {row.id!r} {seen} and has no `{dataset.truth}`{wanted}")
     return value

@@ -55,6 +55,17 @@ CORPORA: dict[str, Corpus] = {
         Corpus("goemotions", "GoEmotions", "CC BY 4.0", True, "forum texts, 27 emotions and neutral", "text"),
         Corpus("emobank", "EmoBank", "CC BY-SA 4.0", False, "sentences with valence, arousal, dominance", "text",
                evaluation_only=True),
+        Corpus("dfew", "DFEW", "research only", False, "faces in films, seven emotions, five folds", "clip",
+               evaluation_only=True),
+        Corpus("mafw", "MAFW", "research only", False, "clips in the wild, eleven emotions, five folds", "clip",
+               evaluation_only=True),
+        Corpus("ferv39k", "FERV39k", "research only", False, "faces in 22 scenes, seven emotions", "clip",
+               evaluation_only=True),
+        Corpus("iemocap", "IEMOCAP", "licence form", False, "acted dyads in five sessions", evaluation_only=True),
+        Corpus("mmsa", "CMU-MOSI, CMU-MOSEI, CH-SIMS", "own agreements", False, "monologues with sentiment scores",
+               evaluation_only=True),
+        Corpus("unibench", "MER-UniBench", "own agreements", False, "nine data sets with open answers", "text",
+               evaluation_only=True),
         Corpus("london_faces", "Face Research Lab London Set", "CC BY 4.0", True, "photographs, neutral and smiling"),
     )
 }  # fmt: skip

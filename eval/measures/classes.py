@@ -35,11 +35,11 @@ def classes(records: list[Record], dataset: Dataset, names: tuple[str, ...]) -> 
 
 
 def fold_measures(records: list[Record], dataset: Dataset) -> list[Measured]:
-    """UAR and WAR by the fold protocol, as mean of the folds and pooled; folds stand in the group `fold`."""
+    """UAR and WAR as mean over the folds, which papers mix with the pooled numbers."""
     order = class_names(dataset)
     by_fold: dict[str, list[Record]] = {}
     for record in records:
-        by_fold.setdefault(record.groups.get("fold", "1"), []).append(record)
+        by_fold.setdefault(record.groups.get(dataset.folds or "", "1"), []).append(record)
     rows = [by_fold[name] for name in sorted(by_fold)]
     found = folds([[r.gt for r in row] for row in rows],
                   [[answered_class(r.answer, dataset) for r in row] for row in rows], order)  # fmt: skip

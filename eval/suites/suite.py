@@ -86,6 +86,11 @@ class Dataset:
     """Groups for which the primary metric is shown by itself: speaker, language, tier, task or a demographic field."""
 
     max_tokens: int | None = None
+    folds: str | None = None
+    """Group that names the test fold of a sample, for fold protocols."""
+
+    outside: Literal["refuse", "leave out"] = "refuse"
+    """What happens to rows whose label is none of the classes."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -31,7 +31,8 @@ def test_corpora_for_products_are_those_without_share_alike_or_non_commercial_te
     usable = {name for name, corpus in corpora.CORPORA.items() if corpus.product_use}
     assert usable == {"emodb", "goemotions", "london_faces"}
     assert all(corpus.licence for corpus in corpora.CORPORA.values())
-    assert {name for name, corpus in corpora.CORPORA.items() if corpus.evaluation_only} == {"meld", "emobank"}
+    assert {name for name, corpus in corpora.CORPORA.items() if corpus.evaluation_only} == {
+        "meld", "emobank", "dfew", "mafw", "ferv39k", "iemocap", "mmsa", "unibench"}  # fmt: skip
 
 
 def test_unknown_corpus_names_the_nearest():
