@@ -1,9 +1,9 @@
 """`Question`: what is asked about one clip, and how long and how freely the answer may be."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from cuewise.mllm.report import EmotionReport
+from cuewise.mllm.report import CHANNELS, EmotionReport
 
 Form = Literal["explained", "direct"]
 MAX_TOKENS = {"explained": 320, "direct": 64}
@@ -29,11 +29,24 @@ class Question:
     """Longest answer in tokens; None is the length of the form."""
 
     temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
     seed: int = 0
+    channels: tuple[str, ...] | None = None
+    """Use nothing but these of face, voice, words, scene; None uses all that the clip has."""
+
+    guided: bool = False
+    """Let a grammar forbid every answer that is not of the form."""
+
+    schema: dict[str, Any] | None = None
+    """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 
     def __post_init__(self) -> None:
         if self.form not in OPENING:
             raise ValueError(f"question.form must be explained or direct, got {self.form!r}")
+        unknown = [name for name in self.channels or () if name not in CHANNELS]
+        if unknown:
+            raise ValueError(f"unknown channel {unknown[0]!r}; channels are {', '.join(CHANNELS)}")
 
     @property
     def limit(self) -> int:
@@ -43,7 +56,7 @@ class Question:
     @property
     def opening(self) -> str:
         """Text the answer begins with."""
-        return "" if self.statement else OPENING[self.form]
+        return "" if self.statement or self.schema is not None else OPENING[self.form]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,3 +71,5 @@ class Answer:
     """`prompt_tokens`, `completion_tokens`, `media_tokens`."""
 
     finish_reason: str
+    media_tokens: dict[str, int] = field(default_factory=dict)
+    """Rows of each stream in the prompt."""

@@ -8,7 +8,7 @@ from .affect import (
     sentiment,
     valence_arousal,
 )
-from .categories import LABELS, flagged, policy_flag, voice_categories, voice_category
+from .categories import LABELS, flagged, flagged_labels, policy_flag, voice_categories, voice_category
 from .wheels import (
     LEVEL1_IDS,
     LEVEL2_IDS,
@@ -26,6 +26,7 @@ from .wheels import (
 
 __all__ = [
     "LABELS", "LEVEL1_IDS", "LEVEL2_IDS", "METRIC_IDS", "PROFILES", "WHEELS", "LabelMasks", "Profile", "WheelTable",
-    "circumplex_angle", "circumplex_similarity", "flagged", "level1", "level2", "nearest_common", "normalise",
-    "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories", "voice_category", "wheel_table",
+    "circumplex_angle", "circumplex_similarity", "flagged", "flagged_labels", "level1", "level2", "nearest_common",
+    "normalise", "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories", "voice_category",
+    "wheel_table",
 ]  # fmt: skip

@@ -46,6 +46,11 @@ def flagged(label: str) -> bool:
     return policy_flag(label) is not None
 
 
+def flagged_labels() -> dict[str, str]:
+    """Every spelling of a flagged label, normalised -> its policy flag."""
+    return {label: flag for label, flag in _flags().items() if flag is not None}
+
+
 @cache
 def _rows() -> tuple[tuple[str, str | None, tuple[str, ...]], ...]:
     rows = []

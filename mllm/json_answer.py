@@ -1,0 +1,92 @@
+"""Answers as JSON: the schema of our own report form, the grammar of a question, and how such an answer is read.
+
+JSON is only ever written under a grammar, so its shape is certain unless the answer was cut off by its length.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from cuewise.mllm.question import Question
+from cuewise.mllm.report import CHANNELS, MAX_LABEL_CHARS, MAX_LABELS, Cue, ParsedAnswer, parse, render_cue
+
+MAX_CUES = 12
+MAX_OBSERVATION_CHARS = 160
+MAX_REASONING_CHARS = 400
+
+
+def report_schema(explained: bool = True, channels: Sequence[str] = CHANNELS) -> dict[str, Any]:
+    """JSON schema of an answer: `emotions` last, after the cues and the reasoning that lead to them."""
+    label = {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS}
+    properties: dict[str, Any] = {}
+    if explained:
+        span = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}
+        cue = {
+            "channel": {"enum": list(channels) or list(CHANNELS)}, "start": span, "end": span,
+            "observation": {"type": "string", "minLength": 1, "maxLength": MAX_OBSERVATION_CHARS},
+            "supports": {"type": "array", "items": label, "maxItems": 4},
+        }  # fmt: skip
+        properties["cues"] = {"type": "array", "maxItems": MAX_CUES, "items": _object(cue)}
+        properties["reasoning"] = {"type": "string", "maxLength": MAX_REASONING_CHARS}
+    properties["emotions"] = {"type": "array", "items": label, "minItems": 1, "maxItems": MAX_LABELS}
+    properties["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    return _object(properties)
+
+
+def grammar_of(question: Question, duration_s: float | None, channels: Sequence[str]) -> Any:
+    """What the engine holds the answer to: a JSON schema, the grammar of the text form, or None."""
+    if question.schema is not None:
+        return question.schema
+    if not question.guided:
+        return None
+    from cuewise.mllm.engine.grammar import report_grammar
+
+    return report_grammar(question.form, duration_s, channels)
+
+
+def read_answer(text: str, question: Question, length: float | None) -> ParsedAnswer:
+    """The answer to `question`; `length` is that of the clip in seconds. Never raises."""
+    return parse(text, length) if question.schema is None else read_json(text, length)
+
+
+def read_json(text: str, length: float | None = None) -> ParsedAnswer:
+    """A JSON answer. Fields of our schema are taken where they are; an answer of another schema has no labels."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ParsedAnswer(form="unparsed", problems=["truncated" if text.strip() else "empty"])
+    if not isinstance(found, dict) or not isinstance(found.get("emotions"), list):
+        return ParsedAnswer(form="unparsed", problems=["missing_answer"])
+    # Through the one text form, so that labels, times and confidence are held to the same rules.
+    cues = [cue for cue in (_cue(item) for item in found.get("cues") or [] if isinstance(item, dict)) if cue]
+    labels = [str(item) for item in found["emotions"]]
+    lines = [f"<answer>{', '.join(_plain(label) for label in labels)}</answer>"]
+    if "cues" in found:
+        shown = [render_cue(cue) for cue in cues]
+        lines = ["<think>", *shown, _plain(str(found.get("reasoning") or "")), "</think>", *lines]
+    confidence = found.get("confidence")
+    if isinstance(confidence, int | float) and not isinstance(confidence, bool) and math.isfinite(confidence):
+        lines.append(f"<confidence>{float(confidence)!r}</confidence>")
+    return parse("\n".join(lines), length)
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _cue(item: dict[str, Any]) -> Cue | None:
+    observation = _plain(str(item.get("observation") or ""))
+    if item.get("channel") not in CHANNELS or not observation.strip():
+        return None
+    times = [item.get(name) for name in ("start", "end")]
+    timed = all(isinstance(t, int | float) and math.isfinite(t) for t in times)
+    return Cue(
+        channel=item["channel"], start=float(times[0]) if timed else None, end=float(times[1]) if timed else None,
+        observation=observation, supports=[_plain(str(label)) for label in item.get("supports") or []],
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Text on one line that can neither open a tag nor look like the end of an observation."""
+    return " ".join(text.replace("<", "‹").replace(">", "›").split())
