@@ -1,15 +1,20 @@
-"""`cuewise train RECIPE [key=value …]`: train from a recipe file, or from a shipped one by name."""
+"""`cuewise train RECIPE [key=value …]`: train from a recipe file, or from a shipped one by name; audit rewards."""
 
 import argparse
 from pathlib import Path
 
-from cuewise.errors import EXIT_OK, UserError
+from cuewise.errors import EXIT_OK, EXIT_USER, UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A recipe and its overrides."""
-    parser.add_argument("recipe", help="a recipe file (.yaml), the name of a shipped recipe, or `list`")
+    parser.add_argument("recipe", help="a recipe file (.yaml), the name of a shipped recipe, `list`, or `audit`")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="change an option, e.g. loop.steps=100")
+    audit = parser.add_argument_group("audit", "hold a reward config against known hacks; exit code 2 if one pays")
+    audit.add_argument("--rewards", metavar="YAML", help="the config (default: the shipped one)")
+    audit.add_argument("--model", help="take the honest answers from this model instead of simulating them")
+    audit.add_argument("--count", type=int, help="synthetic clips (default 300, with a model 24)")
+    audit.add_argument("--seed", type=int, default=0, help="of the simulated answers (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
         for name, path in shipped_recipes().items():
             print(f"{name:24} {first_comment(path)}".rstrip())
         return EXIT_OK
+    if args.recipe == "audit":
+        return _audit(args)
     from cuewise.train.sft import main
 
     try:
@@ -26,6 +33,20 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     print(f"trained: {folder}")
     return EXIT_OK
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from cuewise.train.rewards import load_config
+    from cuewise.train.rewards.audit import model_answers, run_audit
+
+    try:
+        config = load_config(args.rewards)
+        answers = model_answers(args.model, args.count or 24) if args.model else None
+        audit = run_audit(config, count=args.count or 300, seed=args.seed, answers=answers)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    print(audit.table())
+    return EXIT_OK if audit.passed else EXIT_USER
 
 
 def shipped_recipes() -> dict[str, Path]:
