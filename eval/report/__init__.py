@@ -10,6 +10,8 @@ compare_folders("runs/a", "runs/b", out="runs/a-against-b")
 from collections.abc import Sequence
 from pathlib import Path
 
+from .compare import Comparison, compare_folders
+from .compare_text import render_text
 from .figures_data import build_figures
 from .files import write_text
 from .html import render_html
@@ -18,8 +20,9 @@ from .results import Results, ResultsError, read_results, write_results
 from .samples import SampleRecord, read_samples, write_samples
 
 __all__ = [
-    "Results", "ResultsError", "SampleRecord", "build_figures", "read_results", "read_samples", "remake_report",
-    "render_html", "render_markdown", "write_report", "write_results", "write_samples",
+    "Comparison", "Results", "ResultsError", "SampleRecord", "build_figures", "compare_folders", "read_results",
+    "read_samples", "remake_report", "render_html", "render_markdown", "render_text", "write_report", "write_results",
+    "write_samples",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def heat_map(table: WheelTable) -> Markup:
     """Gold sectors down, predicted sectors across; a cell is the share of its row, darker for more."""
     left, top, gap = 96.0, 62.0, 5.0
     columns = [*table.sectors, "none"]
-    cell = min(40.0, (WIDTH - left - gap) / len(columns))
+    cell = min(40.0, (WIDTH - left - gap - 26) / len(columns))
     parts: list[Markup] = []
     for j, name in enumerate(columns):
         x = left + j * cell + cell / 2 + (gap if j == len(columns) - 1 else 0)
@@ -53,7 +53,7 @@ def _cell(x: float, y: float, size: float, count: int, total: int, right: bool) 
     classes = "cell right" if right else "cell"
     box = tag("rect", x=x + 1, y=y + 1, width=size - 2, height=size - 2, rx=3, class_="ground")
     ink = tag("rect", x=x + 1, y=y + 1, width=size - 2, height=size - 2, rx=3, class_="ink", fill_opacity=share)
-    words = _text(x + size / 2, y + size / 2 + 4, f"{100 * share:.0f}" if count else "", "on" if share > 0.5 else "off")
+    words = _text(x + size / 2, y + size / 2 + 4, f"{100 * share:.0f}" if count else "", "share")
     return tag("g", box, ink if count else None, words if count else None, class_=classes)
 
 
@@ -129,7 +129,7 @@ def conflict_drawing(data: ConflictGap) -> Markup:
     for estimate in data.subsets:
         parts += [_text(left - 10, y, estimate.name.replace("_", "-"), "row", "end"),
                   _text(left - 10, y + 11, f"n {estimate.n:,}", "small", "end"),
-                  *whisker(estimate.value, estimate.low, estimate.high, left, width, y, 0.0, 1.0)]  # fmt: skip
+                  *whisker(estimate.value, estimate.low, estimate.high, left, width, y + 2, 0.0, 1.0)]  # fmt: skip
         y += step
     y += 46
     parts += [_text(left + width / 2, y - 31, "score, %", "axis-name")]

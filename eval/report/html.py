@@ -10,6 +10,11 @@ from .results import Results
 from .samples import SampleRecord
 
 _FOLDER = Path(__file__).parent
+FOOTER = (
+    "Numbers carry n and averaging where they stand; parse rate and selection rule stand with each data set. An answer "
+    "that cannot be read counts as wrong, a failed sample too. results.json beside this page holds every number and "
+    "samples.parquet every sample. Scores describe agreement with annotators on these clips, not what people feel."
+)
 
 
 def render_html(results: Results, records: Sequence[SampleRecord] | None = None) -> str:
@@ -30,8 +35,8 @@ def contents(links: Sequence[tuple[str, str]]) -> Markup:
     return tag("nav", *(tag("a", words, href=f"#{ident}") for ident, words in links), aria_label="Parts of the report")
 
 
-def page(title: str, body: Markup) -> str:
-    """The page around its sections."""
+def page(title: str, body: Markup, footer: str = FOOTER) -> str:
+    """The page around its sections; `footer` is text."""
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     around = Template((_FOLDER / "report.html").read_text(encoding="utf-8"))
-    return around.substitute(title=escape(title), style=style, body=body)
+    return around.substitute(title=escape(title), style=style, body=body, footer=tag("p", footer))

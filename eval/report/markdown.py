@@ -23,7 +23,7 @@ from .tables import (
 
 MOST_SAMPLES = 12
 MOST_CHARS = 500
-_MARKS = re.compile(r"([\\`*_{}\[\]<>|#~$!&])")
+_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$&]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|@(?=\w)|(?<=\bwww)\.)")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 

@@ -26,7 +26,7 @@ def worst(results: Results, records: Sequence[SampleRecord] | None) -> Markup:
         why = f"No sample scored below the best value of {results.primary.metric} (n {found.n:,})."
         return section("worst", "Worst samples", tag("p", why, class_="card soft"))
     lead = f"{len(found.records)} of n {found.n:,} scored samples: {found.rule}. samples.parquet holds all of them."
-    cards = [sample(record, results.primary.metric, opened=index < 3) for index, record in enumerate(found.records)]
+    cards = [sample(record, results.primary.metric, opened=index < 2) for index, record in enumerate(found.records)]
     return section("worst", "Worst samples", tag("p", lead, class_="soft lead"), *cards)
 
 
@@ -36,7 +36,7 @@ def sample(record: SampleRecord, metric: str, opened: bool = False) -> Markup:
     head = tag(
         "summary", tag("span", record.id, class_="sample-id"),
         tag("span", tag("small", "gold "), tag("b", truth_line(record.gt)), class_="pair"),
-        tag("span", tag("small", "answered "), tag("b", ", ".join(record.labels) or "nothing readable"), class_="pair"),
+        tag("span", tag("small", "answered "), tag("b", sample_line(record)[1]), class_="pair"),
         tag("span", f"{metric} {plain_number(record.score(metric))}; {sure}", class_="soft"),
     )  # fmt: skip
     scores = ", ".join(f"{name} {plain_number(value)}" for name, value in record.scores.items())
@@ -47,10 +47,16 @@ def sample(record: SampleRecord, metric: str, opened: bool = False) -> Markup:
     lines = [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts if words]
     return tag(
         "details", head, tag("p", "Answer", class_="kicker"), tag("pre", clipped(record.text) or "(empty)", tabindex=0),
-        tag("p", "Prompt", class_="kicker"),
-        tag("pre", clipped(record.prompt) or "(none)", class_="prompt", tabindex=0),
-        tag("dl", *lines, class_="facts"), _cues(record), class_="card sample", open=opened,
+        tag("dl", *lines, class_="facts"), _cues(record),
+        folded("Prompt", tag("pre", clipped(record.prompt) or "(none)", class_="prompt", tabindex=0)),
+        class_="card sample", open=opened,
     )  # fmt: skip
+
+
+def sample_line(record: SampleRecord) -> tuple[str, str]:
+    """Truth and answer of a sample, each in one line."""
+    answered = ", ".join(record.labels) or (record.error or "nothing readable")
+    return truth_line(record.gt), clipped(answered, 200)
 
 
 def truth_line(gt: Any) -> str:
@@ -61,7 +67,7 @@ def truth_line(gt: Any) -> str:
         return clipped(", ".join(gt) or "(none)", 200)
     if isinstance(gt, dict) and isinstance(gt.get("labels"), list):
         rest = [f"{key} {value}" for key, value in gt.items() if key != "labels" and isinstance(value, str)]
-        return clipped(", ".join([*map(str, gt["labels"]), *rest]), 200)
+        return clipped(", ".join(map(str, gt["labels"])) + (f" ({', '.join(rest)})" if rest else ""), 200)
     return clipped(json.dumps(plain(gt), ensure_ascii=False), 200)
 
 

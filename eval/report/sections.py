@@ -27,7 +27,7 @@ def table(
     body = []
     for index, row in enumerate(rows):
         first = tag("th", row[0], scope="row", role="rowheader", data_label=heads[0])
-        cells = (tag("td", cell, role="cell", data_label=head) for head, cell in zip(heads[1:], row[1:]))
+        cells = (tag("td", tag("div", cell), role="cell", data_label=head) for head, cell in zip(heads[1:], row[1:]))
         body.append(tag("tr", first, *cells, role="row", class_=row_classes[index] if row_classes else None))
     words = tag("caption", caption) if caption else None
     return tag("table", words, head, tag("tbody", *body, role="rowgroup"), role="table", class_=class_ or None)
@@ -101,7 +101,10 @@ def _dataset(results: Results, dataset: DatasetResult) -> Markup:
     found = blocks(results, dataset)
     parts = [(name, text, block.rows[0].n) for block in found for name, text in block.parts.items()]
     more = folded(f"Parts of these metrics ({len(parts)})", table(("Part", "Value", "n"), parts, "", "small-table"))
-    return tag("div", tag("h3", dataset.name), facts, *(_metric_table(block) for block in found),
+    alone = [block for block in found if block.stands_alone]
+    tables = [_metric_table(block) for block in found if not block.stands_alone]
+    tables += [_alone_table(alone)] if alone else []
+    return tag("div", tag("h3", dataset.name), facts, *tables,
                more if parts else None, class_="card dataset")  # fmt: skip
 
 
@@ -119,6 +122,16 @@ def _metric_table(block: Block) -> Markup:
     return table(heads, rows, caption, "results", [row.kind for row in block.rows])
 
 
+def _alone_table(found: Sequence[Block]) -> Markup:
+    """Metrics that nothing published stands beside, one line each."""
+    rows = [(join(tag("b", row.metric), tag("small", f"{SCALE_WORD[block.scale]}; {block.direction}")),
+             _value(row, block.scale), draw.strip(row.value, row.low, row.high, block.span),
+             interval(row.low, row.high, block.scale) or "none", row.n, row.averaging, _comparable(row))
+            for block in found for row in block.rows]  # fmt: skip
+    heads = ("Metric", "Value", "Drawn", "95 % interval", "n", "Averaging", "How the interval was found")
+    return table(heads, rows, "Metrics of this run without a published row", "results", ["ours"] * len(rows))
+
+
 def _system(row: Row) -> Markup:
     if row.kind == "published":
         return join(row.system)
@@ -133,7 +146,7 @@ def _value(row: Row, scale: str) -> Markup:
 
 def _comparable(row: Row) -> Markup:
     if row.kind != "published":
-        return tag("span", row.interval or row.note or "this run", class_="soft")
+        return tag("span", row.interval or row.note or "no interval was computed", class_="soft")
     words = {"yes": "comparable", "partly": "partly comparable", "no": "not comparable"}[row.comparable]
     rule = f" Selection: {row.rule}."
     badge = tag("span", words, class_=f"badge {row.comparable}")
@@ -247,7 +260,8 @@ def slices(results: Results) -> Markup:
     if not found:
         why = "not applicable: no group column holds at least two groups of scored samples"
         return section("slices", "Slices", tag("p", why, class_="card soft"))
-    return section("slices", "Slices", tag("div", *map(_slices, found), class_="figures"))
+    small_first = sorted(found, key=lambda data: len(data.groups))
+    return section("slices", "Slices", tag("div", *map(_slices, small_first), class_="figures"))
 
 
 def _slices(data: SliceTable) -> Markup:

@@ -49,17 +49,22 @@ def gold_labels(gt: Any) -> list[str]:
 
 def basis_of(metric: Metric, records: Sequence[SampleRecord]) -> Basis | None:
     """How to resample `metric` on these samples; None when no sample has a value under it."""
-    values = [record.score(metric.name) for record in records]
     everything = np.arange(len(records))
     for statistic in _candidates(metric, records):
         value = statistic(everything)
         if metric.value is not None and math.isclose(value, metric.value, rel_tol=0, abs_tol=TOLERANCE):
             return Basis(statistic, ITSELF)
-    if all(value is None for value in values):
-        return None
-    mean = mean_of(values)
-    same = metric.value is not None and abs(mean(everything) - metric.value) <= TOLERANCE
-    return Basis(mean, ITSELF if same else STAND_IN)
+    mean = sample_mean(metric, records)
+    same = mean is not None and metric.value is not None
+    if same and math.isclose(mean.statistic(everything), metric.value, rel_tol=0, abs_tol=TOLERANCE):
+        return Basis(mean.statistic, ITSELF)
+    return mean
+
+
+def sample_mean(metric: Metric, records: Sequence[SampleRecord]) -> Basis | None:
+    """The mean of the per-sample values; None when there are none."""
+    values = [record.score(metric.name) for record in records]
+    return None if all(value is None for value in values) else Basis(mean_of(values), STAND_IN)
 
 
 def wheel_f(records: Sequence[SampleRecord], profile: Profile, level: int) -> Statistic:

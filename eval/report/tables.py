@@ -44,6 +44,11 @@ class Block:
     parts: dict[str, str] = field(default_factory=dict)
 
     @property
+    def stands_alone(self) -> bool:
+        """Nothing is beside our number: no variant and no published row."""
+        return len(self.rows) == 1
+
+    @property
     def span(self) -> tuple[float, float]:
         """Lowest and highest value to draw."""
         seen = [v for row in self.rows for v in (row.value, row.low, row.high) if v is not None]
@@ -124,7 +129,8 @@ def number(value: float | None, scale: str = "share") -> str:
     """A metric value: shares in percent with two decimals, everything else with three; null is said."""
     if value is None or value != value:
         return "undefined"
-    return f"{100 * value:.2f}" if scale == "share" else f"{value:.3f}"
+    words = f"{100 * value:.2f}" if scale == "share" else f"{value:.3f}"
+    return words.replace("-", "−")
 
 
 def interval(low: float | None, high: float | None, scale: str = "share") -> str:
