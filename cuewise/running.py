@@ -1,27 +1,29 @@
 """Runs the pipeline over clips and hands each result to the outputs; what `analyze` and `demo` share."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cuewise.errors import EXIT_OK, EXIT_USER, UserError
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.pipeline import AnalyzeError, Analyzer
+from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
+from cuewise.mllm.report import EmotionReport
 from cuewise.outputs import Outputs, Writer
 
 
 def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained", **analyzer_options: Any) -> int:
     """Analyze `clips` in one run, write results in order; the exit code says whether all could be read.
 
-    `analyzer_options` go to `Analyzer.load` (model, media, speech_to_text, device).
+    `analyzer_options` go to `Analyzer.load` (model, media, speech_to_text, device); a model that is not ours answers
+    through its adapter.
     """
     quiet_transformers()
     results = []
     try:
         with Writer(outputs) as writer:
-            with Analyzer.load(**analyzer_options) as analyzer, _progress(len(clips)) as progress:
-                on_text = writer.stream if outputs.stream else None
-                for result in analyzer.analyze_many(clips, form=form, on_text=on_text):
+            on_text = writer.stream if outputs.stream else None
+            with _progress(len(clips)) as progress:
+                for result in _results(clips, form, on_text, **analyzer_options):
                     progress.clear()
                     if outputs.stream:
                         writer.stream("\n\n")
@@ -34,6 +36,18 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
     if outputs.html:
         _write_page(results, clips, outputs)
     return EXIT_OK if writer.failed == 0 else EXIT_USER
+
+
+def _results(
+    clips: Sequence[Clip], form: str, on_text: Callable[[str], None] | None, model: str = "nano", **options: Any
+) -> Iterator[EmotionReport | ClipError]:
+    from cuewise.other_models import is_ours, reports_by
+
+    if not is_ours(model):
+        yield from reports_by(str(model), clips, form=form, stream=on_text is not None, **options)
+        return
+    with Analyzer.load(model, **options) as analyzer:
+        yield from analyzer.analyze_many(clips, form=form, on_text=on_text)
 
 
 def quiet_transformers() -> None:

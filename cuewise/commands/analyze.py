@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip.add_argument("--context", metavar="TEXT", help="what the model should know besides, e.g. what happened before")
 
     model = parser.add_argument_group("the model")
-    model.add_argument("--model", default="nano", help="nano (default), nano-research, or the folder of a model")
+    model.add_argument(
+        "--model", default="nano", metavar="MODEL",
+        help="nano (default), nano-research, the folder of a model of ours or of a multimodal model of transformers "
+        "(Qwen2.5-VL, Qwen3-VL, Qwen2.5-Omni …), or openai:MODEL@http://host:port/v1",
+    )  # fmt: skip
     model.add_argument(
         "--form", choices=FORMS, default="explained", help="with cues and reasoning (default), or labels only"
     )
