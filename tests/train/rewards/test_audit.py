@@ -21,7 +21,7 @@ def losers(**entries) -> set[str]:
     return {one.hack for one in run_audit(config(**entries), count=ROWS).findings if not one.passed}
 
 
-@pytest.mark.parametrize("skill", [0.35, 0.6, 0.75])
+@pytest.mark.parametrize("skill", [0.5, 0.75])
 def test_the_shipped_rewards_pay_honest_answers_more_than_every_hack(skill):
     audit = run_audit(load_config(), count=ROWS, skill=skill)
     assert audit.passed, audit.table()
