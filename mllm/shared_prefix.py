@@ -260,23 +260,43 @@ class PrefixKV:
         return self.keys[0].shape[2]
 
 
-def shared_decode(q: Tensor, k: Tensor, v: Tensor, prefix_k: Tensor, prefix_v: Tensor, scale: float) -> Tensor:
-    """One token of each sample, q [G, H, 1, D], over its own k, v [G, K, t, D] and the prefix [1, K, P, D]."""
+@dataclass(slots=True)
+class SharedPrefixes:
+    """Prompts of one decoding batch: `counts[i]` consecutive samples go on from `prefixes[i]`."""
+
+    prefixes: list[PrefixKV]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, prefixes: list[PrefixKV], counts: list[int]) -> "SharedPrefixes":
+        """Without prompts whose samples have all ended."""
+        left = [(prefix, count) for prefix, count in zip(prefixes, counts, strict=True) if count]
+        return cls([prefix for prefix, _ in left], [count for _, count in left])
+
+
+def shared_decode(q: Tensor, k: Tensor, v: Tensor, shared: SharedPrefixes, layer: int, scale: float) -> Tensor:
+    """One token of each sample, q [G, H, 1, D], over its own k, v [G, K, t, D] and its prompt's [1, K, P, D]."""
     samples, heads, _, width = q.shape
     folded = q.reshape(samples, k.shape[1], heads // k.shape[1], width)
-    own, own_total = attend(folded, k, v, False, scale)
-    rows = folded.transpose(0, 1).reshape(1, k.shape[1], -1, width)
-    seen, seen_total = attend(rows, prefix_k, prefix_v, False, scale)
-    seen = seen.view(k.shape[1], samples, -1, width).transpose(0, 1)
-    seen_total = seen_total.reshape(k.shape[1], samples, -1).transpose(0, 1)
-    share = (seen_total - own_total).sigmoid().unsqueeze(-1).to(own.dtype)
-    return torch.lerp(own, seen, share).reshape(samples, heads, 1, width)
+    out, own = attend(folded, k, v, False, scale)
+    seen, total = [], []
+    for rows, prefix in zip(folded.split(shared.counts), shared.prefixes, strict=True):
+        merged = rows.transpose(0, 1).reshape(1, k.shape[1], -1, width)
+        part, weight = attend(merged, prefix.keys[layer], prefix.values[layer], False, scale)
+        seen.append(part.view(k.shape[1], len(rows), -1, width).transpose(0, 1))
+        total.append(weight.reshape(k.shape[1], len(rows), -1).transpose(0, 1))
+    share = (_joined(total) - own).sigmoid().unsqueeze(-1).to(out.dtype)
+    return torch.lerp(out, _joined(seen), share).reshape(samples, heads, 1, width)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def varlen_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *,
     scaling: float | None = None, dropout: float = 0.0, packed_layout: PackedLayout | None = None,
-    shared_prefix: PrefixKV | None = None, **kwargs: Any,
+    shared_prefix: SharedPrefixes | None = None, **kwargs: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Attention function of the library for `VARLEN`: packed rows, shared prefixes, and otherwise plain sdpa."""
     if packed_layout is None and shared_prefix is None:
@@ -288,25 +308,24 @@ def varlen_attention(
     if packed_layout is not None:
         out = PackedAttention.apply(query, key, value, packed_layout, scale)
     else:
-        layer = module.layer_idx
-        out = shared_decode(query, key, value, shared_prefix.keys[layer], shared_prefix.values[layer], scale)
+        out = shared_decode(query, key, value, shared_prefix, module.layer_idx, scale)
     return out.transpose(1, 2), None
 
 
 def _check_plain(
-    dropout: float, key: Tensor, layout: PackedLayout | None, prefix: PrefixKV | None, options: dict[str, Any]
+    dropout: float, key: Tensor, layout: PackedLayout | None, shared: SharedPrefixes | None, options: dict[str, Any]
 ) -> None:
     """Raise ValueError for what this kernel does not do."""
     if dropout:
         raise ValueError(f"the kernel `{VARLEN}` has no attention dropout, got {dropout}; set attention_dropout to 0 "
                          "or use the kernel `sdpa`")  # fmt: skip
     window = options.get("sliding_window")
-    longest = max(g.prefix + max(g.completions, default=0) for g in layout.groups) if layout else (
-        prefix.length + key.shape[2]
-    )  # fmt: skip
-    if window is not None and longest > window:
-        raise ValueError(f"the kernel `{VARLEN}` has no sliding window, but a layer uses {window} and a sequence has "
-                         f"{longest} tokens; use shorter rows")  # fmt: skip
+    if window is not None:
+        longest = (max(group.prefix + max(group.completions, default=0) for group in layout.groups) if layout
+                   else key.shape[2] + max(prefix.length for prefix in shared.prefixes))  # fmt: skip
+        if longest > window:
+            raise ValueError(f"the kernel `{VARLEN}` has no sliding window, but a layer uses {window} and a sequence "
+                             f"has {longest} tokens; use shorter rows")  # fmt: skip
     for name in ("softcap", "s_aux", "position_bias"):
         if options.get(name) is not None:
             raise ValueError(f"the kernel `{VARLEN}` cannot do `{name}` of this language model; use `eager`")

@@ -11,6 +11,7 @@ from cuewise.mllm.shared_prefix import (
     PackedGroup,
     PackedLayout,
     PrefixKV,
+    SharedPrefixes,
     packed_inputs,
     shared_decode,
     use_kernel,
@@ -125,20 +126,27 @@ def test_a_token_sees_no_later_token(llm, kernel):
 
 
 @pytest.mark.parametrize("llm", LLMS)
-def test_decoding_from_a_shared_prefix_equals_plain_decoding(llm):
+def test_decoding_from_shared_prefixes_equals_plain_decoding(llm):
     model = language_model(llm, VARLEN)
-    prompt, answers = torch.randn(1, 9, 32), torch.randn(3, 4, 32)
-    expected = model(inputs_embeds=torch.cat([prompt.expand(3, -1, -1), answers], 1)).logits[:, 9:]
-    cache = DynamicCache(config=model.config)
-    model(inputs_embeds=prompt, past_key_values=cache, use_cache=True)
-    prefix, own = PrefixKV.of(cache), DynamicCache(config=model.config)
+    prompts, counts, answers = [torch.randn(1, 9, 32), torch.randn(1, 5, 32)], [2, 1], torch.randn(3, 4, 32)
+    owners = [0, 0, 1]
+    prefixes, expected = [], []
+    for prompt in prompts:
+        cache = DynamicCache(config=model.config)
+        model(inputs_embeds=prompt, past_key_values=cache, use_cache=True)
+        prefixes.append(PrefixKV.of(cache))
+    for answer, owner in zip(answers, owners):
+        whole = torch.cat([prompts[owner][0], answer])[None]
+        expected.append(model(inputs_embeds=whole).logits[0, prefixes[owner].length :])
+    own, shared = DynamicCache(config=model.config), SharedPrefixes.of(prefixes, counts)
     for step in range(4):
         logits = model(
-            inputs_embeds=answers[:, step : step + 1], past_key_values=own, use_cache=True, shared_prefix=prefix,
-            position_ids=torch.full((3, 1), 9 + step), attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool),
+            inputs_embeds=answers[:, step : step + 1], past_key_values=own, use_cache=True, shared_prefix=shared,
+            position_ids=torch.tensor([[prefixes[owner].length + step] for owner in owners]),
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool),
         ).logits  # fmt: skip
-        torch.testing.assert_close(logits[:, 0], expected[:, step], atol=1e-5, rtol=1e-5)
-    assert prefix.keys[0].shape[0] == 1 and prefix.length == 9, "the prompt's keys were never expanded"
+        torch.testing.assert_close(logits[:, 0], torch.stack(expected)[:, step], atol=1e-5, rtol=1e-5)
+    assert all(prefix.keys[0].shape[0] == 1 for prefix in prefixes), "a prompt's keys were never expanded"
     assert own.get_seq_length() == 4
 
 
@@ -148,7 +156,8 @@ def test_shared_decode_equals_attention_over_everything():
     keys, values = (torch.cat([p.expand(5, -1, -1, -1), own], 2).repeat_interleave(2, 1)
                     for p, own in ((prefix_k, k), (prefix_v, v)))  # fmt: skip
     expected = torch.nn.functional.scaled_dot_product_attention(q, keys, values, scale=0.5)
-    torch.testing.assert_close(shared_decode(q, k, v, prefix_k, prefix_v, 0.5), expected)
+    shared = SharedPrefixes([PrefixKV([prefix_k], [prefix_v])], [5])
+    torch.testing.assert_close(shared_decode(q, k, v, shared, 0, 0.5), expected)
 
 
 def test_the_kernel_is_plain_sdpa_without_a_layout_and_keeps_padding_out():
