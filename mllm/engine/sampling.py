@@ -50,3 +50,16 @@ def filtered(logits: Tensor, top_k: int, top_p: float) -> Tensor:
         outside = probability.cumsum(-1) - probability >= top_p
         logits = logits.masked_fill(outside.scatter(0, order, outside), -torch.inf)
     return logits
+
+
+def choose_plain(logits: Tensor, wants_logprob: bool) -> list[tuple[int, float | None]]:
+    """Most likely token, and its log-probability when wanted, of every row of logits [rows, vocabulary].
+
+    Rows without finite logits give token -1.
+    """
+    tokens = logits.argmax(-1)
+    peaks = logits.gather(-1, tokens[:, None])[:, 0].float()
+    found = tokens.masked_fill(~torch.isfinite(peaks), -1).tolist()
+    if not wants_logprob:
+        return [(token, None) for token in found]
+    return list(zip(found, (peaks - logits.float().logsumexp(-1)).tolist()))

@@ -142,10 +142,13 @@ class Intake:
             ticket.cancelled = True
             return True
 
-    def done(self, ticket: Ticket) -> None:
-        """The request has ended; its id is free again."""
+    def done(self, ticket: Ticket) -> bool:
+        """The request has ended and its id is free again; False when that was said before."""
         with self._lock:
-            self._flying.pop(ticket.request.id, None)
+            if self._flying.get(ticket.request.id) is not ticket:
+                return False
+            del self._flying[ticket.request.id]
+            return True
 
     def clear(self) -> list[Ticket]:
         """Forget everything; returns what was in flight."""

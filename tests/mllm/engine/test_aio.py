@@ -8,9 +8,10 @@ import torch
 from cuewise.mllm.engine.aio import AsyncEngine
 from cuewise.mllm.engine.base import EngineClosed, EngineRequest, QueueFull, SamplingParams, collect
 from cuewise.mllm.engine.sequential import SequentialEngine
+from cuewise.mllm.engine.slot import SlotEngine
 
 END = 257
-ENGINES = {"sequential": SequentialEngine}
+ENGINES = {"sequential": SequentialEngine, "slot": SlotEngine}
 
 
 @pytest.fixture(params=ENGINES)

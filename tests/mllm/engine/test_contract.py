@@ -5,8 +5,9 @@ import torch
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
 from cuewise.mllm.engine.sequential import SequentialEngine
+from cuewise.mllm.engine.slot import SlotEngine
 
-ENGINES = {"sequential": SequentialEngine}
+ENGINES = {"sequential": SequentialEngine, "slot": SlotEngine}
 END = 257
 
 

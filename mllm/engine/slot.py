@@ -1,0 +1,376 @@
+"""The slot engine: continuous batching for any decoder with plain full attention.
+
+Answers are written side by side, one row each; a row that ends is given to the next request at once. Prompts are read
+in chunks between the steps, so that a long one stalls nobody. A request that fails, fails alone.
+"""
+
+import copy
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
+from cuewise.mllm.engine.detokenize import Detokenizer
+from cuewise.mllm.engine.grammar import Grammars
+from cuewise.mllm.engine.kv import PromptCache, SlotCache
+from cuewise.mllm.engine.prefix import PrefixCache, fingerprints
+from cuewise.mllm.engine.sample import Sample, end_all
+from cuewise.mllm.engine.sampling import choose_plain
+from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
+from cuewise.mllm.engine.sequential import prompt_rows
+
+FAULTS = (RuntimeError, ValueError, IndexError, TypeError)
+"""What a bad request may raise inside the model; anything else is a fault of the engine itself."""
+
+
+@dataclass(slots=True)
+class SlotOptions:
+    """Sizes of a slot engine."""
+
+    slots: int = 16
+    """Answers written at once."""
+
+    chunk: int = 256
+    """Prompt tokens read between two steps."""
+
+    bucket: int = 32
+    """Visible positions are rounded up to a multiple of this."""
+
+    max_waiting: int = 1024
+    """Waiting requests; one more raises `QueueFull`."""
+
+    max_tokens: int | None = None
+    """Prompt and answer tokens of all rows together; None: as many as the slots can hold."""
+
+    prefix_tokens: int = 16_384
+    """Prompt tokens kept for requests that begin the same; 0 keeps none."""
+
+    stall_s: float = 30.0
+    """Seconds without a finished step after which `healthy` is False while work is in flight."""
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "chunk", "bucket", "max_waiting"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"engine.{name} must be >= 1, got {getattr(self, name)}")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A prompt being read."""
+
+    ticket: Ticket
+    rows: Tensor | None
+    cache: PromptCache
+    marks: list[tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class _Row:
+    """An answer being written; `length` positions of its slot are filled."""
+
+    sample: Sample
+    length: int
+
+    @property
+    def reserved(self) -> int:
+        return self.length + self.sample.room - self.sample.written
+
+
+class SlotEngine:
+    """Runs a Hugging Face causal language model on many requests at once.
+
+    Args:
+        decoder: a causal language model that takes `inputs_embeds`, `position_ids`, `past_key_values` and a
+            four-dimensional attention mask; `cuewise.mllm.engine.build` checks this and falls back otherwise.
+        tokenizer: for text, stop texts and grammars.
+        end_ids: token ids that end an answer; they are not part of its text.
+        max_length: prompt and answer together, in tokens.
+        options: sizes.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, tokenizer: PreTrainedTokenizerBase, end_ids: Iterable[int], max_length: int = 4096,
+        options: SlotOptions | None = None, **sizes: float,
+    ):  # fmt: skip
+        self.decoder, self.tokenizer = decoder, tokenizer
+        self.end_ids, self.max_length = frozenset(end_ids), max_length
+        self.options = options or SlotOptions(**sizes)
+        self.embed = decoder.get_input_embeddings()
+        self.vocabulary, self.width = self.embed.weight.shape
+        self.grammars = Grammars(tokenizer, self.vocabulary, self.end_ids)
+        self.prefixes = PrefixCache(self.options.prefix_tokens)
+        self._intake, self._watch = Intake(self.options.max_waiting), Watch(self.options.stall_s)
+        self._slots = SlotCache(self.options.slots)
+        self._rows: list[_Row] = []
+        self._reading: _Reading | None = None
+        self._starts: deque[tuple[Sample, PromptCache]] = deque()
+        self._stats = EngineStats()
+
+    # The contract
+
+    def submit(self, request: EngineRequest) -> None:
+        length = check_request(request, self.vocabulary, self.width, self.max_length)
+        if request.grammar is not None:
+            self.grammars.matcher(request.grammar)
+        if not self._intake.in_flight:
+            self._watch.beat()
+        self._intake.put(Ticket(request, length))
+
+    @torch.inference_mode()
+    def step(self) -> list[TokenEvent]:
+        while True:
+            began = time.perf_counter()
+            events = self._over()
+            events += self._read()
+            if self._rows:
+                events += self._decode()
+            self._watch.step_took(time.perf_counter() - began)
+            if events or not (self._rows or self._reading or self._starts or len(self._intake)):
+                return events
+
+    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
+        for request in requests:
+            self.submit(request)
+        while events := self.step():
+            yield from events
+
+    def cancel(self, request_id: str) -> bool:
+        return self._intake.cancel(request_id)
+
+    def stats(self) -> EngineStats:
+        stats = copy.copy(self._stats)
+        stats.waiting, stats.refused = len(self._intake), self._intake.refused
+        stats.running = len(self._rows) + len(self._starts) + (self._reading is not None)
+        stats.longest_step_s = self._watch.longest_s
+        stats.prefix_tokens = self.prefixes.tokens
+        stats.kv_bytes = self._slots.nbytes() + self.prefixes.nbytes()
+        return stats
+
+    def healthy(self) -> bool:
+        return self._watch.ok(self._intake.in_flight)
+
+    def close(self) -> None:
+        self._intake.clear()
+        self._rows.clear()
+        self._starts.clear()
+        self._reading = None
+        self.prefixes.clear()
+        self._slots = SlotCache(self.options.slots)
+
+    # Ends that do not come from the model
+
+    def _over(self) -> list[TokenEvent]:
+        """Last events of requests that were cancelled or came too late."""
+        now, events = time.monotonic(), []
+        for ticket in self._intake.sweep(now):
+            events += end_all(ticket, ticket.over(now))
+            self._close(ticket)
+        if self._reading and (reason := self._reading.ticket.over(now)):
+            events += end_all(self._reading.ticket, reason)
+            self._close(self._reading.ticket)
+            self._reading = None
+        for sample, _ in [start for start in self._starts if start[0].ticket.over(now)]:
+            events.append(sample.end(sample.ticket.over(now)))
+            self._close(sample.ticket)
+        self._starts = deque(start for start in self._starts if not start[0].ended)
+        for row in self._rows:
+            if reason := row.sample.ticket.over(now):
+                events.append(row.sample.end(reason))
+        self._release()
+        return events
+
+    def _close(self, ticket: Ticket) -> None:
+        """Count a request whose samples have all ended."""
+        if ticket.left == 0 and self._intake.done(ticket):
+            self._stats.finished += 1
+            self._stats.failed += ticket.failed
+
+    def _release(self, poisoned: Iterable[int] = ()) -> None:
+        """Give back the rows that have ended; the last row moves into each gap."""
+        for index in poisoned:
+            self._slots.wipe(index)
+        for index in reversed(range(len(self._rows))):
+            row = self._rows[index]
+            if not row.sample.ended:
+                continue
+            last = self._rows.pop()
+            if index < len(self._rows):
+                self._slots.move(len(self._rows), index, last.length)
+                self._rows[index] = last
+            self._close(row.sample.ticket)
+
+    # Reading prompts
+
+    def _read(self) -> list[TokenEvent]:
+        """Start answers whose prompt is read, and read on for one chunk."""
+        began, events, budget = time.perf_counter(), [], self.options.chunk
+        while len(self._rows) < self.options.slots:
+            if self._starts:
+                if not self._fits(self._starts[0][0].ticket):
+                    break
+                events += self._begin(*self._starts.popleft())
+            elif budget <= 0 or not (self._reading or self._take()):
+                break
+            else:
+                ticket = self._reading.ticket
+                try:
+                    budget -= self._read_chunk(self._reading, budget)
+                except FAULTS as error:
+                    self._reading = None
+                    events += end_all(ticket, "error", str(error))
+                    self._close(ticket)
+        self._stats.prefill_s += time.perf_counter() - began
+        return events
+
+    def _fits(self, ticket: Ticket) -> bool:
+        """Whether another answer to this request stays within the token budget; one alone always does."""
+        limit = self.options.max_tokens
+        room = min(ticket.request.sampling.max_tokens, self.max_length - ticket.length)
+        held = sum(row.reserved for row in self._rows)
+        return limit is None or held == 0 or held + ticket.length + room <= limit
+
+    def _take(self) -> bool:
+        """Make the next waiting request the one that is read."""
+        ticket = self._intake.take(self._fits)
+        if ticket is None:
+            return False
+        ticket.began = time.monotonic()
+        cache = PromptCache(ticket.length)
+        self._reading = _Reading(ticket, None, cache, [])
+        if self.prefixes.max_tokens:
+            self._reading.marks = fingerprints(ticket.request)
+            known, ticket.cached = self.prefixes.find(self._reading.marks)
+            if ticket.cached == ticket.length:
+                self._reading.cache = known
+            elif known is not None:
+                cache.copy_start(known, ticket.cached)
+        self._stats.prompt_tokens += ticket.length
+        self._stats.cached_tokens += ticket.cached
+        return True
+
+    def _read_chunk(self, reading: _Reading, budget: int) -> int:
+        """Read at most `budget` tokens of the prompt; returns what they cost. A whole prompt is made ready to start."""
+        ticket, cache = reading.ticket, reading.cache
+        cost = 0
+        if cache.logits is None:
+            if reading.rows is None:
+                reading.rows = prompt_rows(self.embed, ticket.request)
+            # Behind a long beginning a token costs more, so that fewer make up a chunk.
+            size = max(16, min(budget, 8 * budget * self.options.chunk // (8 * self.options.chunk + cache.filled)))
+            chunk = reading.rows[cache.filled : cache.filled + size]
+            logits = self._forward_prompt(chunk, cache)
+            cache.filled += len(chunk)
+            cost = len(chunk) if cache.filled == cache.length else budget
+            if cache.filled < cache.length:
+                return cost
+            cache.logits = logits
+            if reading.marks and torch.isfinite(logits.max()):
+                self.prefixes.store(reading.marks, cache)
+        samples = [self._sample(ticket, number) for number in range(ticket.request.n)]
+        self._starts.extend((sample, cache) for sample in samples)
+        ticket.first = time.monotonic()
+        self._reading = None
+        return cost
+
+    def _forward_prompt(self, rows: Tensor, cache: PromptCache) -> Tensor:
+        """Logits [vocabulary] behind the last of the rows [n, d], which follow what the cache holds."""
+        past, size = cache.filled, len(rows)
+        positions = torch.arange(past, past + size, device=rows.device)[None]
+        mask = None
+        if past:
+            mask = torch.arange(past + size, device=rows.device)[None] <= positions[0][:, None]
+            mask = mask[None, None]
+        output = self.decoder(inputs_embeds=rows[None], attention_mask=mask, position_ids=positions,
+                              past_key_values=cache, use_cache=True, logits_to_keep=1)  # fmt: skip
+        return output.logits[0, -1]
+
+    def _sample(self, ticket: Ticket, number: int) -> Sample:
+        request = ticket.request
+        matcher = None if request.grammar is None else self.grammars.matcher(request.grammar)
+        text = Detokenizer(self.tokenizer, request.sampling.stop)
+        return Sample(ticket, number, text, self.end_ids, self.max_length, matcher)
+
+    def _begin(self, sample: Sample, prompt: PromptCache) -> list[TokenEvent]:
+        """The first token of an answer; it takes the next row unless it ends at once."""
+        try:
+            event = sample.take(*sample.choose(prompt.logits))
+        except FAULTS as error:
+            event = sample.end("error", error=str(error))
+        self._stats.generated_tokens += event.token_id is not None
+        if sample.ended:
+            self._close(sample.ticket)
+        else:
+            self._slots.install(len(self._rows), prompt)
+            self._rows.append(_Row(sample, prompt.length))
+        return [event]
+
+    # Writing answers
+
+    def _decode(self) -> list[TokenEvent]:
+        """One token for every row."""
+        began, events, poisoned = time.perf_counter(), [], []
+        for low, high, result in self._logits(0, len(self._rows)):
+            for row in self._rows[low:high]:
+                row.length += 1
+            if isinstance(result, Exception):
+                events.append(self._rows[low].sample.end("error", error=str(result)))
+                poisoned.append(low)
+                continue
+            for index, event in enumerate(self._choose(self._rows[low:high], result), low):
+                events.append(event)
+                if event.finish_reason == "error":
+                    poisoned.append(index)
+        self._stats.generated_tokens += sum(event.token_id is not None for event in events)
+        self._release(poisoned)
+        self._stats.steps += 1
+        self._stats.decode_s += time.perf_counter() - began
+        return events
+
+    def _logits(self, low: int, high: int) -> list[tuple[int, int, Tensor | Exception]]:
+        """Logits [rows, vocabulary] of rows `low`..`high`-1; when the step fails, of each half, down to one row."""
+        try:
+            return [(low, high, self._forward(self._rows[low:high], low))]
+        except FAULTS as error:
+            if high - low == 1:
+                return [(low, high, error)]
+            middle = (low + high) // 2
+            return [*self._logits(low, middle), *self._logits(middle, high)]
+
+    def _forward(self, rows: list[_Row], low: int) -> Tensor:
+        device = self.embed.weight.device
+        facts = torch.tensor([[row.sample.last for row in rows], [row.length for row in rows]], device=device)
+        tokens, positions = facts[0], facts[1]
+        visible = -(-(max(row.length for row in rows) + 1) // self.options.bucket) * self.options.bucket
+        self._slots.aim(low, low + len(rows), positions, visible)
+        mask = torch.arange(visible, device=device)[None] <= positions[:, None]
+        output = self.decoder(
+            inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
+            position_ids=positions[:, None], past_key_values=self._slots, use_cache=True,
+        )  # fmt: skip
+        return output.logits[:, -1]
+
+    def _choose(self, rows: list[_Row], logits: Tensor) -> list[TokenEvent]:
+        """Events of rows from their logits [rows, vocabulary]."""
+        wants_logprob = any(row.sample.ticket.request.sampling.logprobs for row in rows)
+        plain = choose_plain(logits, wants_logprob) if any(row.sample.plain for row in rows) else []
+        logits = logits if all(row.sample.plain for row in rows) else logits.float().cpu()
+        events = []
+        for index, row in enumerate(rows):
+            sample = row.sample
+            try:
+                if sample.plain:
+                    token, logprob = plain[index]
+                    if token < 0:
+                        raise ValueError("the model gave no finite logits for the next token")
+                    wanted = sample.ticket.request.sampling.logprobs
+                    events.append(sample.take(token, logprob if wanted else None))
+                else:
+                    events.append(sample.take(*sample.choose(logits[index])))
+            except FAULTS as error:
+                events.append(sample.end("error", error=str(error)))
+        return events
