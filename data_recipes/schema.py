@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.report import Cue, Word
+from cuewise.mllm.report import Channel, Cue, Word
 
 MediaKind = Literal["video", "audio", "image"]
 
@@ -72,6 +72,10 @@ class Row(BaseModel):
     statement: Statement | None = None
     chosen: str | None = None
     rejected: str | None = None
+    rejected_kind: str | None = None
+    rejected_inputs: dict[Channel, str] = Field(default_factory=dict)
+    """Channel -> id of the row whose stream stands there in the rejected input of a preference."""
+
     tier: str | None = None
     licence: str | None = None
     source: str | None = None
