@@ -18,7 +18,7 @@ from cuewise.eval.metrics.choices import read_judgment, read_letter, read_yes_no
 from cuewise.eval.reading import answered_class, read_answer
 from cuewise.eval.report import write_report
 from cuewise.eval.report.figures_data import build_figures
-from cuewise.eval.report.results import DatasetResult, Metric, Results, results_from
+from cuewise.eval.report.results import DatasetResult, Metric, Results, ResultsError, results_from
 from cuewise.eval.report.samples import SampleRecord
 from cuewise.eval.suites.suite import Dataset, Suite, SuiteError
 from cuewise.mllm.systems.facts import versions
@@ -76,7 +76,7 @@ def results_of(
     good = sum(readable(record, suite.datasets[name]) for name, rows in records.items() for record in rows)
     dataset = suite.datasets.get(suite.primary.dataset)
     present = {d.name for d in datasets}
-    return results_from({
+    values = {
         "schema": "cuewise-results-1", "suite": suite.name, "system": system, "config_hash": config_hash,
         "created_with": versions(*PACKAGES), "seed": config.seed, "selection_rule": config.selection,
         "n": len(lines), "answered": sum(line["error"] is None for line in lines),
@@ -94,7 +94,11 @@ def results_of(
             speaker=(dataset.cluster if dataset else None) or "speaker", seed=config.seed,
         ).model_dump(),
         "notes": [*suite.notes, *_reading_notes(everyone)],
-    })  # fmt: skip
+    }  # fmt: skip
+    try:
+        return results_from(values, f"suite {suite.name}")
+    except ResultsError as error:
+        raise SuiteError(f"{error}; mend the suite and start again, the answers are kept") from None
 
 
 def dataset_result(name: str, records: list[Record], dataset: Dataset, measured: list[Measured]) -> DatasetResult:

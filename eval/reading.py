@@ -1,8 +1,9 @@
 """From what a system said to what can be scored: one `Answer` per sample, whoever wrote the text.
 
 Text in our answer format goes through the one parser. Other text is read by fixed rules, tried in this order, and the
-rule that found the labels is counted in the results: ``tags`` (our format), ``list`` (a short list of words),
-``words`` (emotion words of the spelling table found in free text). `unread` means none was found: counted as wrong.
+rule that found the labels is counted in the results: ``tags`` (our format), ``list`` (a short list of words, at least
+one of them an emotion), ``words`` (emotion words of the spelling table found in free text). `unread` means none was
+found: counted as wrong.
 """
 
 import re
@@ -19,7 +20,7 @@ from cuewise.mllm.taxonomy import normalise, wheel_table
 
 ReadBy = Literal["tags", "list", "words", "unread"]
 LIST_WORDS_PER_LABEL = 3
-LIST_CHARS = 200
+LIST_CHARS, LABEL_CHARS = 200, 30
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _NEGATION = frozenset(("not", "no", "never", "without", "isn't", "neither", "nor"))
 NOT_EMOTIONS = frozenset(("emotion", "emotions", "emotional", "feeling", "feelings", "state", "expression", "like",
@@ -78,10 +79,10 @@ def free_labels(text: str) -> tuple[list[str], ReadBy]:
     cleaned = clean_llm_output(text)
     pieces = [normalise(piece).strip(" .!") for piece in parse_labels(cleaned)]
     listed = [piece for piece in pieces if piece]
-    if listed and len(cleaned) <= LIST_CHARS and all(len(p.split()) <= LIST_WORDS_PER_LABEL for p in listed):
+    known = wheel_table("mer2026").roots
+    if len(cleaned) <= LIST_CHARS and any(_names_emotion(p, known) for p in listed) and all(map(_short, listed)):
         return list(dict.fromkeys(listed))[:MAX_LABELS], "list"
     words = [match.group().lower().replace("’", "'") for match in _WORD.finditer(text)]
-    known = wheel_table("mer2026").roots
     found = [word for i, word in enumerate(words) if _names_emotion(word, known) and not _negated(words, i)]
     return list(dict.fromkeys(found))[:MAX_LABELS], "words" if found else "unread"
 
@@ -109,6 +110,10 @@ def answered_class(answer: Answer, dataset: Dataset) -> str | None:
 def class_names(dataset: Dataset) -> list[str]:
     """The closed label set, in its order."""
     return list(dataset.classes)
+
+
+def _short(piece: str) -> bool:
+    return len(piece.split()) <= LIST_WORDS_PER_LABEL and len(piece) <= LABEL_CHARS
 
 
 def _names_emotion(word: str, known: dict[str, Sequence[str]]) -> bool:

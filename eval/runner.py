@@ -17,6 +17,7 @@ from cuewise.eval.asking import RunConfig, answer_block, open_system
 from cuewise.eval.assemble import write_run
 from cuewise.eval.blocks import Block, blocks_of, prefetched
 from cuewise.eval.journal import Journal, Line
+from cuewise.eval.measures import measure_of
 from cuewise.eval.metrics.base import plain
 from cuewise.eval.report.files import write_text
 from cuewise.eval.samples import Roots, Sample, samples_of
@@ -39,11 +40,15 @@ class Plan:
     description: dict[str, Any]
     folder: Path
     config_hash: str
+    """Of everything that decides the answers."""
 
 
 def plan_suite(config: RunConfig) -> tuple[Suite, list[Sample]]:
     """The suite and its samples, checked. Raises SuiteError."""
     suite = load_suite(config.suite, config.set)
+    for dataset in suite.datasets.values():
+        for name in dataset.metrics:
+            measure_of(name)
     roots = Roots.parse(config.data)
     samples: list[Sample] = []
     problems: list[str] = []
@@ -76,7 +81,7 @@ def run_suite(config: RunConfig, progress: Callable[[int, int], Progress] | None
                 journal.append(block.number, lines)
                 advance(len(lines))
             lines = [line for number in sorted(journal.done) for line in journal.done[number]]
-            write_run(plan.folder, suite, config, plan.description, plan.config_hash, lines)
+            write_run(plan.folder, suite, config, plan.description, _digest([plan.config_hash, asdict(suite)]), lines)
     finally:
         system.close()
     return plan.folder
@@ -94,16 +99,30 @@ def answer_blocks(plan: Plan, todo: list[Block], system: System) -> Iterator[tup
 def _plan(config: RunConfig, suite: Suite, samples: list[Sample], description: dict[str, Any]) -> Plan:
     asked = [[s.dataset, s.id, s.gt, s.question, s.statement, s.synthetic_seed] for s in samples]
     facts = {
-        "suite": asdict(suite), "system": description, "limit": config.limit, "seed": config.seed,
+        "suite": suite.name, "questions": _questions(suite), "system": description, "limit": config.limit, "seed": config.seed,
         "temperature": config.temperature, "selection": config.selection,
         "samples": hashlib.sha256(json.dumps(plain(asked)).encode()).hexdigest(), "count": len(samples),
     }  # fmt: skip
-    digest = hashlib.sha256(json.dumps(plain(facts), sort_keys=True).encode()).hexdigest()[:16]
+    digest = _digest(plain(facts))
     name = config.predictions.stem if config.predictions else Path(config.system).name.replace(":", "-").split("@")[0]
     folder = config.out or Path("runs/eval") / f"{suite.name}-{name}-{digest[:6]}"
     plan = Plan(config, suite, samples, blocks_of(samples), description, folder, digest)
     _claim_folder(plan, plain(facts))
     return plan
+
+
+def _questions(suite: Suite) -> dict[str, Any]:
+    """The part of a suite that decides the answers; metrics, slices and baselines may change without asking again."""
+    asked = ("source", "show", "question", "form", "max_tokens")
+    return {
+        name: {key: value for key, value in asdict(dataset).items() if key in asked}
+        | {"candidates": list(dataset.classes) if dataset.candidates else None}
+        for name, dataset in suite.datasets.items()
+    }
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _claim_folder(plan: Plan, facts: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"unexpected {args.runs[0]!r}; only `compare` takes folders of runs")
         return _dry_run(args) if args.dry_run else _run(args)
     except SuiteError as error:
-        for problem in error.problems:
+        for problem in error.shown:
             print(f"cuewise eval: error: {' '.join(problem.split())}", file=sys.stderr)
         return EXIT_USER
 
@@ -147,7 +147,8 @@ def print_headline(results: Any) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from cuewise.eval.report.compare import compare_folders, render_text
+    from cuewise.eval.report.compare import compare_folders
+    from cuewise.eval.report.compare_text import render_text
     from cuewise.eval.report.results import ResultsError
 
     if len(args.runs) != 2:

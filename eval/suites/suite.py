@@ -20,11 +20,15 @@ class SuiteError(ValueError):
     """A suite, its data or its predictions cannot be used. `problems` holds one line per thing to mend."""
 
     def __init__(self, *problems: str):
-        shown = list(problems[:MAX_PROBLEMS])
-        if len(problems) > len(shown):
-            shown.append(f"... and {len(problems) - len(shown)} more problems of this kind")
-        super().__init__("\n".join(shown))
-        self.problems = shown
+        super().__init__("\n".join(problems[:MAX_PROBLEMS]))
+        self.problems = list(problems)
+
+    @property
+    def shown(self) -> list[str]:
+        """The first problems, and how many more there are."""
+        rest = len(self.problems) - MAX_PROBLEMS
+        more = [f"... and {rest} more problems of this kind"] if rest > 0 else []
+        return self.problems[:MAX_PROBLEMS] + more
 
 
 @dataclass(kw_only=True, slots=True)
