@@ -2,11 +2,12 @@
 
 import hashlib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+from cuewise.mllm.systems.versions import versions
 
 PACKAGES = ("cuewise", "torch", "transformers")
 
@@ -21,17 +22,6 @@ def model_facts(model: nn.Module, folder: Path | None) -> dict[str, Any]:
         "dtype": str(weight.dtype).removeprefix("torch."), "device": str(weight.device),
         "attention": getattr(config, "_attn_implementation", None), "versions": versions(*PACKAGES),
     }  # fmt: skip
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Installed versions of those packages that are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def weights_hash(folder: Path) -> str | None:
