@@ -42,7 +42,7 @@ def heat_map(table: WheelTable) -> Markup:
     height = top + len(table.sectors) * cell + 20
     parts.append(_text(left + cell * len(table.sectors) / 2, height - 5, "predicted", "axis-name"))
     middle = top + len(table.sectors) * cell / 2
-    parts.append(_text(9, middle, "gold", "axis-name", transform=f"rotate(-90 9 {middle:.1f})"))
+    parts.append(_text(14, middle, "gold", "axis-name", transform=f"rotate(-90 14 {middle:.1f})"))
     hits = sum(row[i] for i, row in enumerate(table.rows))
     label = f"Confusion of {table.n} samples over {len(table.sectors)} sectors; {hits} on the diagonal"
     return svg(*parts, width=WIDTH, height=height, label=label, class_="drawing heat")
@@ -68,7 +68,7 @@ def _frame(left: float, top: float, width: float, height: float, x_name: str, y_
         parts += [_line(x, top, x, top + height, "grid"), _text(x, top + height + 14, words, "tick")]
     parts.append(_text(left + width / 2, top + height + 30, x_name, "axis-name"))
     middle = top + height / 2
-    parts.append(_text(11, middle, y_name, "axis-name", transform=f"rotate(-90 11 {middle:.1f})"))
+    parts.append(_text(14, middle, y_name, "axis-name", transform=f"rotate(-90 14 {middle:.1f})"))
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from .statistics import gold_labels
 PROFILE = "cuewise2026"
 THRESHOLDS = tuple(i / 20 for i in range(20))
 RESAMPLES = 1000
+MOST_REASONS = 12
 MOST_GROUPS = 14
 SMALLEST_GROUP = 5
 RIGHT_RULE = "right = the first label lies in the core sector of a gold label in most wheels; no answer is wrong"
@@ -45,7 +47,6 @@ def build_figures(
     columns: Sequence[str] | None = None, speaker: str = "speaker", resamples: int = RESAMPLES, seed: int = 0,
 ) -> Figures:  # fmt: skip
     """All figures of a run. Slices are of `metric` on `dataset` over `columns` (all group columns by default)."""
-    reasons = Counter(r.finish_reason or ("error" if r.error else "not stated") for r in records)
     return Figures(
         wheel_confusion=wheel_confusion(records),
         reliability=reliability_of(records),
@@ -53,8 +54,16 @@ def build_figures(
         conflict_gap=conflict_gap(records, speaker=speaker, resamples=resamples, seed=seed),
         slices=[] if metric is None else slice_tables(records, metric, dataset, columns=columns, speaker=speaker,
                                                       resamples=resamples, seed=seed),
-        finish_reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        finish_reasons=finish_reasons(records),
     )  # fmt: skip
+
+
+def finish_reasons(records: Sequence[SampleRecord]) -> dict[str, int]:
+    """How answers ended, the most frequent first; what endpoints invent beyond `MOST_REASONS` is counted together."""
+    counts = Counter(r.finish_reason or ("error" if r.error else "not stated") for r in records)
+    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in order[MOST_REASONS:])
+    return dict(order[:MOST_REASONS]) | ({"any other": rest} if rest else {})
 
 
 def wheel_confusion(records: Sequence[SampleRecord]) -> WheelConfusion | Absent:
@@ -87,9 +96,12 @@ def _wheel_table(pairs: list[tuple[list[str], list[str]]], wheel: int) -> WheelT
 
 
 def _sectors(labels: Sequence[str], wheel: int) -> list[str]:
-    table = wheel_table(PROFILE)
-    found = [table.value(normalise(label), f"case3_wheel{wheel}_level1") for label in labels]
-    return [sector for sector in found if sector is not None]
+    return [sector for label in labels if (sector := _sector(label, wheel)) is not None]
+
+
+@lru_cache(maxsize=10_000)
+def _sector(label: str, wheel: int) -> str | None:
+    return wheel_table(PROFILE).value(normalise(label), f"case3_wheel{wheel}_level1")
 
 
 def right_of(record: SampleRecord) -> int | None:

@@ -58,10 +58,12 @@ def _record(i: int, truth: random.Random, luck: random.Random, skill: float, dat
     read = parse(text)
     right = float(bool(read.labels) and same_core(read.labels[0], gold))
     cues = [cue.model_dump(mode="json") for cue in answer.cues]
+    named = next((c for c in CLASSES if read.labels[:1] == [c]), None)
     parsed: dict[str, Any] = {"labels": read.labels, "confidence": read.confidence, "problems": read.problems,
-                              "class": next((c for c in CLASSES if read.labels[:1] == [c]), None), "cues": cues}  # fmt: skip
-    return SampleRecord(**base, text=text, parsed=parsed, scores={"right": right},
-                        finish_reason="length" if length else "stop", completion_tokens=40 + len(text) // 4)  # fmt: skip
+                              "class": named, "cues": cues}  # fmt: skip
+    ended = "length" if length else "stop"
+    return SampleRecord(**base, text=text, parsed=parsed, scores={"right": right}, finish_reason=ended,
+                        completion_tokens=40 + len(text) // 4)  # fmt: skip
 
 
 def _cues(luck: random.Random, label: str) -> list[Cue]:
@@ -70,8 +72,9 @@ def _cues(luck: random.Random, label: str) -> list[Cue]:
         words, attribute = luck.choice(SEEN[channel])
         verdict = luck.choice(["supported", "supported", "contradicted", "not_measurable"])
         why = "too few voiced frames" if verdict == "not_measurable" else ""
-        cues.append(Cue(channel=channel, start=0.5, end=1.75, observation=words, supports=[label],
-                        claim=Claim(attribute=attribute, direction="up"), check=Check(verdict=verdict, why=why)))  # fmt: skip
+        claim, check = Claim(attribute=attribute, direction="up"), Check(verdict=verdict, why=why)
+        cues.append(Cue(channel=channel, start=0.5, end=1.75, observation=words, supports=[label], claim=claim,
+                        check=check))  # fmt: skip
     return cues
 
 

@@ -1,4 +1,4 @@
-"""A report opened in Chromium at a given width and colour scheme: what it asked for, complained about, and looks like."""
+"""A report opened in Chromium at some width and colour scheme: what it asked for, complained about, looks like."""
 
 import asyncio
 import base64
