@@ -31,6 +31,8 @@ class Question:
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int = 0
     channels: tuple[str, ...] | None = None
     """Use nothing but these of face, voice, words, scene; None uses all that the clip has."""

@@ -121,7 +121,8 @@ class Stages:
             opening = self.processor.text_ids(question.opening)
             sampling = SamplingParams(
                 max_tokens=question.limit, temperature=question.temperature, top_p=question.top_p, stop=question.stop,
-                seed=question.seed, logprobs=True,
+                seed=question.seed, presence_penalty=question.presence_penalty,
+                frequency_penalty=question.frequency_penalty, logprobs=True,
             )  # fmt: skip
             work.prompt_tokens = len(ids) + len(opening)
             grammar = grammar_of(question, work.media.duration_s or None, self._channels(work))
@@ -152,7 +153,8 @@ class Stages:
         )  # fmt: skip
         set_timing(report, work)
         usage = {"prompt_tokens": work.prompt_tokens, "completion_tokens": len(completion.token_ids),
-                 "media_tokens": sum(counts.values())}  # fmt: skip
+                 "media_tokens": sum(counts.values()),
+                 "cached_tokens": 0 if completion.timing is None else completion.timing.cached_tokens}  # fmt: skip
         return Answer(report=report, prompt=text_of(work.prompt), usage=usage, media_tokens=counts,
                       finish_reason=completion.finish_reason or "error")  # fmt: skip
 

@@ -11,4 +11,5 @@ COMMANDS = {
     "eval": "run a whole suite through a system, with results and a report",
     "data": "make, convert and examine training data",
     "train": "train a model from a recipe",
+    "serve": "answer requests over HTTP, in the OpenAI form and our own",
 }
