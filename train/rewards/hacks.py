@@ -12,9 +12,9 @@ import numpy as np
 
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.config import SynthConfig
-from cuewise.data_recipes.synthetic.conflict import final, reasoning
 from cuewise.data_recipes.synthetic.emotions import emotion_table
-from cuewise.data_recipes.synthetic.plan import ClipPlan, plan_clip, stream
+from cuewise.data_recipes.synthetic.plan import plan_clip
+from cuewise.data_recipes.synthetic.planned import planned_row
 from cuewise.data_recipes.targets import target
 from cuewise.mllm.evidence.claims import phrase, vocabulary
 from cuewise.mllm.report import MAX_LABELS, Channel, Claim, Cue, ParsedAnswer, render
@@ -57,24 +57,6 @@ def planned_rows(count: int, seed: int = 1_000_000) -> list[tuple[Row, float]]:
             rows.append((row, plan.duration_s))
         seed += 1
     return rows
-
-
-def planned_row(plan: ClipPlan) -> Row:
-    """What a plan says about its clip."""
-    winner = final(plan.carried)
-    quote = next((sentence.phrase for sentence in plan.script if sentence.phrase), None)
-    words = next((one for one in plan.carried if one.channel == "words"), None)
-    cues = [cue.cue() for cue in plan.cues]
-    if quote and words is not None and words.strength:
-        claim = Claim(attribute="quote", direction="present")
-        text = phrase("words", claim, quote=quote)
-        cues.append(Cue(channel="words", observation=text, supports=[words.label], claim=claim))
-    return Row(
-        id=f"plan_{plan.seed:07d}", corpus="synthetic", split=plan.split, labels=[winner.label], cues=cues,
-        transcript=plan.transcript if words is not None else None,
-        votes={**{one.channel: {one.label: 1.0} for one in plan.carried}, "all": {winner.label: 1.0}},
-        reasoning=reasoning(stream(plan.seed, "row"), plan.carried, winner),
-    )  # fmt: skip
 
 
 def honest(row: Row, skill: float, rng: np.random.Generator, duration_s: float = 5.0) -> Honest:
