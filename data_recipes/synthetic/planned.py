@@ -8,7 +8,7 @@ from cuewise.mllm.report import Claim, Cue
 
 
 def planned_row(plan: ClipPlan) -> Row:
-    """The row of a plan: labels, votes and cues; without word times, scene cues and action units, which need the clip."""
+    """The row of a plan: labels, votes, cues; word times, scene cues and action units need the clip itself."""
     winner = final(plan.carried)
     quote = next((sentence.phrase for sentence in plan.script if sentence.phrase), None)
     words = next((one for one in plan.carried if one.channel == "words"), None)
