@@ -7,7 +7,7 @@ from .compare import Comparison, Difference, to_json
 from .files import write_text
 from .html import contents, page
 from .markdown import safe
-from .markup import Markup, join, tag
+from .markup import Markup, breakable, join, tag
 from .reading import sample_line
 from .sections import section, table
 from .tables import interval, number, percent
@@ -111,8 +111,9 @@ def _differences(found: Comparison) -> Markup:
         drawn = draw.strip(d.difference, d.low, d.high, (-reach, reach), 0.0)
         first, second, change, around, p, n, verdict = _cells(d)
         tone = {"first is better": " yes", "second is better": " no"}.get(verdict, "")
-        rows.append((join(tag("b", d.metric), tag("small", d.dataset)), first, second, tag("b", change), drawn, around,
-                     p, n, tag("span", verdict, class_=f"badge{tone}")))  # fmt: skip
+        name = join(tag("b", breakable(d.metric)), tag("small", d.dataset))
+        badge = tag("span", verdict, class_=f"badge{tone}")
+        rows.append((name, first, second, tag("b", change), drawn, around, p, n, badge))
     heads = ("Metric", "First", "Second", "Difference", "Drawn", "95 % interval", "p", "n", "Verdict")
     how = [tag("li", words) for words in dict.fromkeys(_how(d) for d in found.differences)]
     how += [tag("li", f"not compared: {words}") for words in found.left_out]

@@ -1,6 +1,7 @@
 """HTML that cannot be injected into: text is escaped unless `tag` itself made it. Models write whatever they like."""
 
 import html
+import re
 
 
 class Markup(str):
@@ -10,7 +11,7 @@ class Markup(str):
 
 
 Child = str | None
-VOID = frozenset({"br", "hr", "meta"})
+VOID = frozenset({"br", "hr", "wbr"})
 
 
 def escape(text: str) -> Markup:
@@ -36,6 +37,12 @@ def tag(name: str, *children: Child, **attributes: str | int | float | bool | No
 def join(*children: Child) -> Markup:
     """Pieces one after another; text among them is escaped."""
     return Markup("".join(c if isinstance(c, Markup) else escape(c) for c in children if c is not None))
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores, slashes and dots, and nowhere else if it can be helped."""
+    pieces = re.split(r"(?<=[_/.])(?=\w)", name)
+    return Markup(tag("wbr").join(map(escape, pieces)))
 
 
 def _plain(value: str | int | float) -> str:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from . import drawings as draw
-from .markup import Markup, join, tag
+from .markup import Markup, breakable, join, tag
 from .results import Absent, DatasetResult, Results, SliceTable
 from .samples import SampleRecord
 from .tables import Block, Row, blocks, first_errors, headline, interval, number, percent, plain_number
 
 SCALE_WORD = {"share": "in %", "plain": "as is"}
-FACTS_FIRST = 5
+NUMBERS = frozenset({"Value", "Value, %", "95 % interval", "n", "p", "Count", "First", "Second", "Difference", "Change",
+                     "Parse rate", "Kept (n)", "Coverage", "Right", "Bin", "Share right", "Score, %"})  # fmt: skip
+"""Columns whose cells must not be broken inside a word."""
 
 
 def section(ident: str, title: str, *children: Markup | None) -> Markup:
@@ -27,7 +29,10 @@ def table(
     body = []
     for index, row in enumerate(rows):
         first = tag("th", row[0], scope="row", role="rowheader", data_label=heads[0])
-        cells = (tag("td", tag("div", cell), role="cell", data_label=head) for head, cell in zip(heads[1:], row[1:]))
+        cells = (
+            tag("td", tag("div", cell), role="cell", data_label=head, class_="num" if head in NUMBERS else None)
+            for head, cell in zip(heads[1:], row[1:])
+        )
         body.append(tag("tr", first, *cells, role="row", class_=row_classes[index] if row_classes else None))
     words = tag("caption", caption) if caption else None
     return tag("table", words, head, tag("tbody", *body, role="rowgroup"), role="table", class_=class_ or None)
@@ -78,8 +83,10 @@ def overview(results: Results) -> Markup | None:
         ours = [row for block in blocks(results, dataset)[:1] for row in block.rows if row.kind != "published"]
         scale = {m.name: m.scale for m in dataset.metrics}
         for row in ours:
-            rows.append((dataset.name, row.metric, _value(row, scale[row.metric]), interval(row.low, row.high,
-                         scale[row.metric]), row.n, row.averaging, percent(dataset.parse_rate)))  # fmt: skip
+            kind = scale[row.metric]
+            rows.append((breakable(dataset.name), breakable(row.metric), _value(row, kind),
+                         interval(row.low, row.high, kind), row.n, row.averaging,
+                         percent(dataset.parse_rate)))  # fmt: skip
     heads = ("Data set", "Metric", "Value", "95 % interval", "n", "Averaging", "Parse rate")
     caption = f"First metric of each data set. Selection rule: {results.selection_rule}."
     return section("overview", "Data sets at a glance", tag("div", table(heads, rows, caption), class_="card"))
@@ -124,7 +131,7 @@ def _metric_table(block: Block) -> Markup:
 
 def _alone_table(found: Sequence[Block]) -> Markup:
     """Metrics that nothing published stands beside, one line each."""
-    rows = [(join(tag("b", row.metric), tag("small", f"{SCALE_WORD[block.scale]}; {block.direction}")),
+    rows = [(join(tag("b", breakable(row.metric)), tag("small", f"{SCALE_WORD[block.scale]}; {block.direction}")),
              _value(row, block.scale), draw.strip(row.value, row.low, row.high, block.span),
              interval(row.low, row.high, block.scale) or "none", row.n, row.averaging, _comparable(row))
             for block in found for row in block.rows]  # fmt: skip
@@ -136,7 +143,7 @@ def _system(row: Row) -> Markup:
     if row.kind == "published":
         return join(row.system)
     what = "this run, repaired profile" if row.kind == "repaired" else "this run"
-    return join(tag("b", row.system), " ", tag("small", f"{what}: {row.metric}"))
+    return join(tag("b", row.system), " ", tag("small", f"{what}: ", breakable(row.metric)))
 
 
 def _value(row: Row, scale: str) -> Markup:
@@ -268,7 +275,8 @@ def _slices(data: SliceTable) -> Markup:
     entries = [data.overall, *data.groups]
     seen = [v for e in entries for v in (e.value, e.low, e.high) if v is not None]
     span = (0.0, 1.0) if data.scale == "share" and min(seen, default=0) >= 0 else (min([0, *seen]), max([1e-9, *seen]))
-    rows = [(e.name, number(e.value, data.scale), draw.strip(e.value, e.low, e.high, span, data.overall.value),
+    rows = [(breakable(e.name), number(e.value, data.scale),
+             draw.strip(e.value, e.low, e.high, span, data.overall.value),
              interval(e.low, e.high, data.scale), f"{e.n:,}") for e in entries]  # fmt: skip
     classes = ["overall", *("" for _ in data.groups)]
     unit = "Value, %" if data.scale == "share" else "Value"

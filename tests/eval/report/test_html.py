@@ -27,7 +27,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, name, attributes):
         self.elements.append((name, dict(attributes)))
-        if name not in ("meta", "br", "hr"):
+        if name not in ("meta", "br", "hr", "wbr"):
             self.open.append(name)
 
     def handle_endtag(self, name):

@@ -1,6 +1,6 @@
 """Escaping: text cannot become markup, and what no page may hold is dropped."""
 
-from cuewise.eval.report.markup import escape, join, tag
+from cuewise.eval.report.markup import breakable, escape, join, tag
 
 
 def test_text_and_attributes_are_escaped_and_markup_is_not():
@@ -16,3 +16,7 @@ def test_attribute_names_and_values():
     assert tag("td", class_="x", data_label="n", hidden=True, open=False, width=1.5, id=None) == (
         '<td class="x" data-label="n" hidden width="1.5"></td>'
     )
+
+
+def test_names_may_be_broken_after_their_joints_only():
+    assert breakable("ew_level1_<b>") == "ew_<wbr>level1_&lt;b&gt;" and breakable("_x") == "_<wbr>x"
