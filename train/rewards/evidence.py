@@ -1,6 +1,7 @@
 """Rewards of the evidence: action units, cues that are there, and the affective tree of the whole answer."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,6 +14,8 @@ from cuewise.mllm.report import ParsedAnswer
 
 from .base import RewardError, RewardSample, Values, register
 
+_JOINED = re.compile(r"\bAU\s?\d{1,2}(?:\s?\+\s?\d{1,2})+", re.IGNORECASE)
+
 
 @register("action_units", low=-1.0, high=1.0)
 def action_unit_reward(samples: Sequence[RewardSample], *, threshold: float = 1.0, beta: float = 1.0) -> Values:
@@ -21,7 +24,7 @@ def action_unit_reward(samples: Sequence[RewardSample], *, threshold: float = 1.
     `threshold` is the least intensity (0-5) at which a measured action unit of the row counts as shown.
     """
     return [
-        au_reward(gold, read_aus(think_text(s.answer)), beta) if (gold := shown_units(s, threshold)) else None
+        au_reward(gold, named_units(think_text(s.answer)), beta) if (gold := shown_units(s, threshold)) else None
         for s in samples
     ]
 
@@ -30,8 +33,17 @@ def shown_units(sample: RewardSample, threshold: float = 1.0) -> set[int]:
     """Action units of a row: those of its known face cues, else those measured at `threshold` or more."""
     row = sample.row
     if row.cues:
-        return {unit for cue in row.cues if cue.channel == "face" for unit in read_aus(cue.observation)}
+        return {unit for cue in row.cues if cue.channel == "face" for unit in named_units(cue.observation)}
     return {unit for name, value in row.aus.items() if value >= threshold for unit in read_aus(name)}
+
+
+def named_units(text: str) -> set[int]:
+    """Action units of a text, the joined ones of our own wording included.
+
+    >>> sorted(named_units("brows clearly raised (AU1+2), AU 12"))
+    [1, 2, 12]
+    """
+    return read_aus(_JOINED.sub(lambda found: found.group().replace("+", " AU"), text))
 
 
 def think_text(answer: ParsedAnswer) -> str:

@@ -1,0 +1,108 @@
+"""Bounded retry: write, verify, say what was wrong, write again. For synthesis, for serving and for comparing both.
+
+The verifier is anything that returns what is wrong with an answer (form, cues against measurements, confidence below a
+threshold). Feedback may be plain, or in the changing tones of HEART; without any the loop is plain resampling, the
+baseline that a feedback has to beat at the same number of tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Feedback = Callable[[Sequence[str], int], str]
+"""(what was wrong, number of the next attempt from 1) -> text to add to the prompt."""
+
+TONES = {
+    "surprise": "Unexpected! Look again:", "joy": "Nearly there, and worth finishing:",
+    "sadness": "It would be a pity to leave it like this:", "fear": "Careful, this would mislead somebody:",
+    "anger": "No, this has to be put right:", "disgust": "An answer like this is not acceptable:",
+}  # fmt: skip
+"""Opening words by tone, one for each basic emotion, in the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One answer of the model and what it cost."""
+
+    text: str
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Item]):
+    """What is to be written, and what was wrong with the attempt before."""
+
+    item: Item
+    attempt: int = 0
+    feedback: str | None = None
+    before: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome(Generic[Item]):
+    """All attempts at one item."""
+
+    item: Item
+    attempts: list[Written] = field(default_factory=list)
+    errors: list[list[str]] = field(default_factory=list)
+    """What was wrong with each attempt; empty for one that passed."""
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.errors) and not self.errors[-1]
+
+    @property
+    def text(self) -> str:
+        """The last answer."""
+        return self.attempts[-1].text if self.attempts else ""
+
+    @property
+    def tokens(self) -> int:
+        return sum(attempt.tokens for attempt in self.attempts)
+
+
+def plain_feedback(errors: Sequence[str], attempt: int) -> str:
+    """What was wrong, one line each."""
+    return "The last answer was wrong:\n" + "\n".join(f"- {error}" for error in errors)
+
+
+def toned_feedback(errors: Sequence[str], attempt: int) -> str:
+    """The same in a tone that changes from attempt to attempt (HEART)."""
+    tone = list(TONES.values())[(attempt - 1) % len(TONES)]
+    return tone + "\n" + "\n".join(f"- {error}" for error in errors)
+
+
+def retry_all(
+    items: Sequence[Item], write: Callable[[list[Request[Item]]], Sequence[Written]],
+    verify: Callable[[Item, str], list[str]], *, tries: int = 5, feedback: Feedback | None = plain_feedback,
+    token_budget: int | None = None,
+) -> list[Outcome[Item]]:  # fmt: skip
+    """Outcomes in the order of the items; each round writes all that have not passed in one call.
+
+    Args:
+        write: answers to a list of requests, in order.
+        verify: what is wrong with an answer; nothing when it passes.
+        tries: attempts per item at most; after an attempt that passes there is none.
+        feedback: None asks again without saying why (plain resampling).
+        token_budget: an item gets no further attempt once its answers cost this many tokens.
+    """
+    if tries < 1:
+        raise ValueError(f"tries must be >= 1, got {tries}")
+    outcomes = [Outcome(item) for item in items]
+    for attempt in range(tries):
+        open_ones = [one for one in outcomes if not one.passed and (token_budget is None or one.tokens < token_budget)]
+        if not open_ones:
+            break
+        requests = [
+            Request(one.item, attempt, feedback(one.errors[-1], attempt) if attempt and feedback else None,
+                    one.text if attempt and feedback else None)
+            for one in open_ones
+        ]  # fmt: skip
+        answers = list(write(requests))
+        if len(answers) != len(requests):
+            raise ValueError(f"`write` gave {len(answers)} answers to {len(requests)} requests")
+        for one, answer in zip(open_ones, answers):
+            one.attempts.append(answer)
+            one.errors.append(list(verify(one.item, answer.text)))
+    return outcomes
