@@ -77,6 +77,10 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
             ids.pad, ids.user, ids.assistant, ids.media_end, *ids.placeholders.values(), *ids.begins.values()
         })  # fmt: skip
         self._frozen: set[str] = set()
+        self._adapter_parts: list[nn.Module] = []
+        self.adapter: Any | None = None
+        """What `cuewise.mllm.adapters` put into this model."""
+
         self.post_init()
         self.generation_config.pad_token_id, self.generation_config.eos_token_id = ids.pad, ids.end
         self.freeze(*(f"{name}.encoder" for name, stream in self.plan.streams.items() if stream.frozen))
@@ -161,6 +165,8 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         super().train(mode)
         for name in getattr(self, "_frozen", ()):
             self._scope(name).eval()
+        for part in getattr(self, "_adapter_parts", ()):  # dropout of LoRA layers works inside frozen scopes
+            part.train(mode)
         return self
 
     def _scope(self, name: str) -> nn.Module:

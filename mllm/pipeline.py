@@ -55,10 +55,13 @@ class Analyzer:
     @classmethod
     def load(
         cls, model: str | Path = "nano", *, media: MediaConfig | None = None, speech_to_text: str | None = None,
-        device: str = "cpu", engine: str = "sequential",
+        device: str = "cpu", engine: str = "sequential", adapter: str | Path | None = None,
     ) -> "Analyzer":  # fmt: skip
-        """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError."""
-        loaded, processor, name = load_model(model, device)
+        """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError.
+
+        `adapter` is a folder or the name of a training run; inside `analyzer.model.adapter.off()` it has no effect.
+        """
+        loaded, processor, name = load_model(model, device, adapter)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
     def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:
@@ -131,7 +134,7 @@ class Analyzer:
 
 
 def load_model(
-    model: str | Path, device: str = "cpu"
+    model: str | Path, device: str = "cpu", adapter: str | Path | None = None
 ) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:
     """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError."""
     try:
@@ -143,7 +146,15 @@ def load_model(
         processor = CuewiseProcessor.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise AnalyzeError(f"model {str(model)!r} cannot be loaded: {error}") from error
-    return loaded, processor, Path(folder).name
+    name = Path(folder).name
+    if adapter is not None:
+        from cuewise.mllm.adapters.store import AdapterError, load_for_answers
+
+        try:
+            name = f"{name}+{load_for_answers(loaded, adapter)}"
+        except AdapterError as error:
+            raise AnalyzeError(str(error)) from error
+    return loaded, processor, name
 
 
 def make_engine(name: str, stages: Stages, **options) -> Engine:

@@ -10,6 +10,7 @@ from cuewise.mllm.configuration import CuewiseConfig
 from cuewise.mllm.media.types import FaceTrack, Media
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.prompts import build
 from cuewise.mllm.tokenizer import train_tokenizer
 
 VOCAB = 384
@@ -96,3 +97,11 @@ def tiny_media(seed: int = 0, streams: tuple[str, ...] = STREAMS, seconds: float
         if "voice" in streams else None,
         transcript="we won, pitch higher" if "words" in streams else None,
     )  # fmt: skip
+
+
+def tiny_inputs(seed: int = 0) -> dict[str, torch.Tensor]:
+    """One clip with all streams and its prompt, as keyword arguments of the tiny model."""
+    processor = tiny_processor()
+    clip = processor.tensors(tiny_media(seed))
+    ids = processor.prompt_ids(build(clip.streams, transcript="we won"), processor.num_tokens(clip))
+    return {"input_ids": torch.tensor([ids]), **processor.collate([clip])}

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="nano (default), nano-research, the folder of a model of ours or of a multimodal model of transformers "
         "(Qwen2.5-VL, Qwen3-VL, Qwen2.5-Omni …), or openai:MODEL@http://host:port/v1",
     )  # fmt: skip
+    model.add_argument("--adapter", metavar="NAME", help="adapter to load on the model: a folder, or a training run")
     model.add_argument(
         "--form", choices=FORMS, default="explained", help="with cues and reasoning (default), or labels only"
     )
@@ -68,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
     media = media_config(args)
     from cuewise.running import report_on
 
+    adapter = {"adapter": args.adapter} if args.adapter else {}
     return report_on(
         clips, outputs, form=args.form, model=args.model, media=media, speech_to_text=args.speech_to_text,
-        device=args.device,
+        device=args.device, **adapter,
     )  # fmt: skip
 
 

@@ -1,0 +1,133 @@
+"""LoRA by scope: nothing leaks into other towers, off is exactly off, merged answers alike."""
+
+import pytest
+import torch
+from tiny import tiny_inputs as inputs
+from tiny import tiny_model
+from torch import nn
+
+from cuewise.mllm.adapters.lora import LoraScope, add_lora
+from cuewise.mllm.adapters.store import AdapterError, adapter_folder, base_hash, load_adapter, save_adapter
+
+
+def trained(model: nn.Module, steps: int = 3) -> nn.Module:
+    """A few steps on one prompt."""
+    batch = inputs()
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=0.02)
+    for _ in range(steps):
+        model(**batch, labels=batch["input_ids"]).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+def adapted(scopes: dict[str, LoraScope], *full: str) -> nn.Module:
+    model = tiny_model()
+    adapter = add_lora(model, scopes)
+    model.train_only(*full)
+    adapter.learn(*scopes)
+    adapter.remember_base([name for name, weight in model.named_parameters()
+                           if weight.requires_grad and ".lora_" not in name])  # fmt: skip
+    return model.train()
+
+
+SCOPES = {"llm": LoraScope(r=2, alpha=4, targets=["q_proj", "v_proj"]), "words.encoder": LoraScope(r=3, dropout=0.0)}
+
+
+def test_a_fresh_adapter_changes_no_logit():
+    plain, batch = tiny_model(), inputs()
+    model = tiny_model()
+    add_lora(model, SCOPES)
+    assert torch.equal(model.eval()(**batch).logits, plain(**batch).logits)
+
+
+def test_only_the_named_layers_of_the_named_scopes_are_adapted():
+    model = adapted(SCOPES)
+    names = {name.split(".lora_")[0] for name in model.adapter.weights()}
+    assert all(name.startswith(("language_model.", "media.towers.words.encoder.")) for name in names)
+    assert {name.rpartition(".")[2] for name in names if name.startswith("language_model")} == {"q_proj", "v_proj"}
+    ranks = {weight.shape[0] for name, weight in model.adapter.weights().items() if "lora_A" in name}
+    assert ranks == {2, 3}
+
+
+def test_a_scope_whose_name_begins_another_one_reaches_only_itself():
+    """`voice.head` and `voice` share a beginning; a pattern would have reached both."""
+    model = adapted({"voice.head": LoraScope(r=2)})
+    assert all(name.startswith("media.towers.voice.head.") for name in model.adapter.weights())
+
+
+def test_frozen_towers_get_neither_gradients_nor_other_weights():
+    model = adapted(SCOPES, "fusion")
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    trained(model)
+    learns = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert learns and all(".lora_" in name or name.startswith("media.fusion") for name in learns)
+    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed <= learns and any("lora_B" in name for name in changed)
+    assert all(weight.grad is None for name, weight in model.named_parameters() if name not in learns)
+
+
+def test_frozen_parts_stay_in_eval_mode_while_the_adapter_drops():
+    model = adapted(SCOPES)
+    assert not model.language_model.training and not model.media.towers["voice"].encoder.training
+    drops = [layer.lora_dropout["default"] for layer in model.adapter.layers()]
+    assert all(drop.training for drop in drops)
+    model.eval()
+    assert not any(drop.training for drop in drops)
+
+
+def test_switched_off_is_exactly_the_base_model_and_on_again_is_the_adapted_one():
+    model, batch = trained(adapted(SCOPES, "fusion", "voice.projector")).eval(), inputs()
+    base = tiny_model()(**batch).logits
+    on = model(**batch).logits
+    assert not torch.equal(on, base)
+    with model.adapter.off():
+        assert torch.equal(model(**batch).logits, base)
+    assert torch.equal(model(**batch).logits, on)
+    assert all(weight.requires_grad for weight in model.adapter.weights().values())
+
+
+def test_merged_gives_the_same_logits_and_the_keys_of_the_base(tmp_path):
+    model, batch = trained(adapted(SCOPES, "fusion")).eval(), inputs()
+    on = model(**batch).logits
+    model.adapter.merge()
+    torch.testing.assert_close(model(**batch).logits, on, atol=2e-5, rtol=1e-5)  # (W + BA) x for W x + B (A x)
+    assert set(model.state_dict()) == set(tiny_model().state_dict()) and model.adapter is None
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
+def test_a_stored_adapter_is_loaded_by_name_on_its_base_alone(tmp_path, monkeypatch):
+    model, batch = trained(adapted(SCOPES, "fusion")).eval(), inputs()
+    save_adapter(model, tmp_path / "runs" / "mine" / "adapter", base="tiny")
+    monkeypatch.chdir(tmp_path)
+    loaded = tiny_model()
+    load_adapter(loaded, "mine")
+    assert torch.equal(loaded(**batch).logits, model(**batch).logits)
+    assert base_hash(loaded) == base_hash(tiny_model())
+    with loaded.adapter.off():
+        assert torch.equal(loaded(**batch).logits, tiny_model()(**batch).logits)
+    with pytest.raises(AdapterError, match="was trained on tiny"):
+        load_adapter(tiny_model(seed=1), "mine")
+    with pytest.raises(AdapterError, match=r"'mne' is neither a folder .* \(mine\)"):
+        adapter_folder("mne")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "message"),
+    [
+        ({"voices": LoraScope()}, "unknown scope `voices`"),
+        ({"llm": LoraScope(targets=["query"])}, r"no linear layer named query; it has .*q_proj"),
+        ({"voice": LoraScope(), "voice.head": LoraScope()}, "belongs to two of the scopes"),
+    ],
+)
+def test_scopes_that_do_not_fit_are_named(scopes, message):
+    with pytest.raises(ValueError, match=message):
+        add_lora(tiny_model(), scopes)
+
+
+def test_a_second_adapter_is_refused():
+    model = adapted(SCOPES)
+    with pytest.raises(ValueError, match="has an adapter already"):
+        add_lora(model, SCOPES)
