@@ -89,7 +89,7 @@ class Service:
 
         options, threads = self.settings.engine, self.settings.model_threads
         torch.set_num_threads(threads)
-        model, processor, name = load_model(self.settings.model, self.settings.device)
+        model, processor, name = load_model(self.settings.model, self.settings.device, self.settings.adapter)
         stages = Stages(model, processor, name=name)
         more = {"slots": options.slots, "max_waiting": options.queue, "watchdog_s": options.watchdog_s}
         engine = make_engine(options.name, stages, **(more if options.name == "slot" else {}))

@@ -148,6 +148,9 @@ class Settings:
     """Everything about one server."""
 
     model: str = "nano"
+    adapter: str | None = None
+    """Adapter to load on the model: a folder, or the name of a training run."""
+
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "cpu"

@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to bind (default 127.0.0.1; others need a key)")
     parser.add_argument("--port", type=int, help="port (default 8000)")
     parser.add_argument("--model", help="nano (default), nano-research, or the folder of a model")
+    parser.add_argument("--adapter", metavar="NAME", help="adapter to load on the model: a folder, or a training run")
     parser.add_argument("--device", help="cpu (default), cuda, cuda:1 …")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML (docs/serving.md lists them)")
     parser.add_argument("--ray", action="store_true", help="as Ray Serve deployments that scale out")
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
         raise _missing(error) from error
     if args.new_key:
         return _show_key(args.new_key)
-    named = {"host": args.host, "port": args.port, "model": args.model, "device": args.device}
+    named = {"host": args.host, "port": args.port, "model": args.model, "adapter": args.adapter,
+             "device": args.device}  # fmt: skip
     overrides = [*args.settings, *(f"{name}={value}" for name, value in named.items() if value is not None)]
     try:
         settings = load_settings(args.config, overrides)
