@@ -50,20 +50,32 @@ class Compressed(NamedTuple):
     """bool [K]; True for the summary token."""
 
 
-class WindowCompressor(nn.Module):
-    """Weighted means over windows; subclasses give each state a score."""
+class Compressor(nn.Module):
+    """Base of every compressor, built as ``Compressor(config, channels)``."""
 
     def __init__(self, config: CompressorConfig, channels: int):
         super().__init__()
         self.config = config
         self.channels = channels
 
+    @property
+    def d_out(self) -> int:
+        """Channels of a token; those of the states unless a compressor says otherwise."""
+        return self.channels
+
+    def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
+        """states [B, N, C], bool mask [B, N] with a valid state in each row, times [B, N] s or None -> tokens."""
+        raise NotImplementedError
+
+
+class WindowCompressor(Compressor):
+    """Weighted means over windows; subclasses give each state a score."""
+
     def score(self, states: Tensor) -> Tensor:
         """[B, N, C] -> [B, N] or [B, N, 2] (for windows, for the summary); weights are the softmax per window."""
         raise NotImplementedError
 
     def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
-        """states [B, N, C], bool mask [B, N] with a valid state in each row, times [B, N] s or None -> tokens."""
         member = window_members(mask, self.config.tokens)
         is_summary = torch.zeros(member.shape[2], dtype=torch.bool, device=mask.device)
         if self.config.summary:
@@ -72,10 +84,7 @@ class WindowCompressor(nn.Module):
         score = self.score(states).float()
         weight = _window_softmax(torch.where(is_summary, score[..., 1:], score[..., :1]), member)
         exists = member.any(1)
-        times = states.new_zeros(exists.shape, dtype=torch.float32)
-        if times_s is not None:
-            share = member / member.sum(1, keepdim=True).clamp(min=1)
-            times = torch.einsum("bnk,bn->bk", share, times_s.float()) * ~is_summary
+        times = member_times(member, times_s) * ~is_summary
         tokens = torch.einsum("bnk,bnc->bkc", weight.to(states.dtype), states)
         return Compressed(tokens, exists, times, is_summary)
 
@@ -89,6 +98,22 @@ def window_members(mask: Tensor, windows: int) -> Tensor:
     columns = torch.arange(min(windows, mask.shape[1]), device=mask.device)
     member = (window.unsqueeze(-1) == columns) & mask.unsqueeze(-1)
     return member[..., : int(used.max())] if windows else member
+
+
+def member_times(member: Tensor, times_s: Tensor | None) -> Tensor:
+    """float [B, K]: mean time in seconds of the states of each window [B, N, K]; 0 without times."""
+    if times_s is None:
+        return torch.zeros(member.shape[0], member.shape[2], device=member.device)
+    share = member / member.sum(1, keepdim=True).clamp(min=1)
+    return torch.einsum("bnk,bn->bk", share, times_s.float())
+
+
+def valid_first(states: Tensor, mask: Tensor, times_s: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same clips with the valid states of each in front, in order, and padding zeroed."""
+    order = torch.argsort((~mask).long(), dim=1, stable=True)
+    valid = mask.gather(1, order)
+    states = states.gather(1, order.unsqueeze(-1).expand_as(states)) * valid.unsqueeze(-1)
+    return states, valid, None if times_s is None else times_s.gather(1, order) * valid
 
 
 def _window_softmax(score: Tensor, member: Tensor) -> Tensor:
