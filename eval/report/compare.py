@@ -13,19 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from cuewise.eval.measures.base import resample_count
 from cuewise.eval.metrics.base import plain
 from cuewise.eval.metrics.bootstrap import Statistic, paired_bootstrap
 
-from .results import Metric, Results, read_results
+from .results import Metric, Results, ResultsError, read_results
 from .samples import SampleRecord, read_samples
-from .statistics import ITSELF, Basis, basis_of, sample_mean
+from .statistics import ITSELF, Basis, bases_of, sample_mean
+from .tables import metric_to_read
 
 RESAMPLES = 1000
 MOST_CHANGED = 20
 HELPERS = ("judge", "embedder")
 
 
-class CompareError(ValueError):
+class CompareError(ResultsError):
     """The runs cannot be compared; the message names what differs and what to do."""
 
 
@@ -58,6 +60,7 @@ class Difference:
     n: int
     over: str
     """What was drawn: samples or speakers."""
+    resamples: int
 
     @property
     def verdict(self) -> str:
@@ -69,7 +72,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A sample that the runs answered differently; `change` is first minus second on the primary metric."""
+    """A sample that the runs answered differently; `change` is first minus second on the metric that is read."""
 
     change: float
     first: SampleRecord
@@ -90,7 +93,8 @@ class Comparison:
     only_second: int
     parse_rates: tuple[float, float]
     selection_rules: tuple[str, str]
-    primary: tuple[str, str]
+    read_by: tuple[str, str]
+    """Data set and metric whose changed samples are listed."""
     differences: list[Difference]
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -100,7 +104,7 @@ class Comparison:
         """Plain values for JSON; of changed samples the ids, answers and scores."""
         values = {name: getattr(self, name) for name in (
             "first", "second", "names", "suite", "n_shared", "only_first", "only_second", "parse_rates",
-            "selection_rules", "primary", "left_out", "warnings")}  # fmt: skip
+            "selection_rules", "read_by", "left_out", "warnings")}  # fmt: skip
         values["schema"] = "cuewise-comparison-1"
         values["differences"] = [asdict(d) | {"verdict": d.verdict} for d in self.differences]
         values["changed"] = [
@@ -132,21 +136,22 @@ def compare(
     differences, left_out = [], []
     for dataset in a.results.datasets:
         rows = [pair for pair in pairs if pair[0].dataset == dataset.name]
+        sides = [_side(run, dataset.name) for run in (a, b)] if rows else []
         for metric in dataset.metrics:
-            other = b.results.metric(dataset.name, metric.name)
-            why = _why_not(a.results, b.results, metric, other, force)
-            found = None if why or not rows else _difference(a, b, metric, other, rows, speaker, resamples, seed)
+            why = _why_not(metric, b.results.metric(dataset.name, metric.name), force)
+            found = None if why or not rows else _difference(metric, sides, rows, speaker, resamples, seed)
             if found is not None:
                 differences.append(found)
             else:
                 left_out.append(f"{dataset.name} {metric.name}: {why or 'the samples hold no values of it'}")
+    read = metric_to_read(a.results, [one for one, _ in pairs])
     return Comparison(
         first=a.name, second=b.name, names=(a.results.system_name, b.results.system_name), suite=a.results.suite,
         n_shared=len(pairs), only_first=len(a.records) - len(pairs), only_second=len(b.records) - len(pairs),
         parse_rates=(a.results.parse_rate, b.results.parse_rate),
         selection_rules=(a.results.selection_rule, b.results.selection_rule),
-        primary=(a.results.primary.dataset, a.results.primary.metric), differences=differences, left_out=left_out,
-        warnings=warnings, changed=_changed(a.results, pairs),
+        read_by=(read[0], read[1].name), differences=differences, left_out=left_out,
+        warnings=warnings, changed=_changed(*read, pairs),
     )  # fmt: skip
 
 
@@ -197,7 +202,7 @@ def _hash(prompt: str) -> str:
     return sha256(prompt.encode("utf-8", "replace")).hexdigest()
 
 
-def _why_not(a: Results, b: Results, metric: Metric, other: Metric | None, force: bool) -> str:
+def _why_not(metric: Metric, other: Metric | None, force: bool) -> str:
     if other is None:
         return "the second run does not have it"
     if other.averaging != metric.averaging:
@@ -209,27 +214,40 @@ def _why_not(a: Results, b: Results, metric: Metric, other: Metric | None, force
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The samples of one data set in one run, and what can be resampled on them."""
+
+    records: list[SampleRecord]
+    bases: dict[str, Basis]
+
+
+def _side(run: Run, dataset: str) -> _Side:
+    records = [record for record in run.records if record.dataset == dataset]
+    result = next((found for found in run.results.datasets if found.name == dataset), None)
+    return _Side(records, bases_of(run.results.suite, result, records) if result else {})
+
+
 def _difference(
-    a: Run, b: Run, metric: Metric, other: Metric, rows: Sequence[tuple[SampleRecord, SampleRecord]], speaker: str,
+    metric: Metric, sides: Sequence[_Side], rows: Sequence[tuple[SampleRecord, SampleRecord]], speaker: str,
     resamples: int, seed: int,
 ) -> Difference | None:  # fmt: skip
     """One metric on the shared samples `rows` of one data set; None when the samples hold no values of it."""
-    dataset = rows[0][0].dataset
-    sides = [[record for record in run.records if record.dataset == dataset] for run in (a, b)]
-    bases = [basis_of(m, side) for m, side in zip((metric, other), sides)]
+    bases = [side.bases.get(metric.name) for side in sides]
     if {basis.what for basis in bases if basis} != {ITSELF}:  # one meaning for both: the mean of the sample values
-        bases = [sample_mean(m, side) for m, side in zip((metric, other), sides)]
+        bases = [sample_mean(metric, side.records) for side in sides]
     if None in bases:
         return None
-    first, second = (_among(bases[i], sides[i], [pair[i] for pair in rows]) for i in (0, 1))
+    first, second = (_among(bases[i], sides[i].records, [pair[i] for pair in rows]) for i in (0, 1))
     names = [record.groups.get(speaker) for record, _ in rows]
-    grouped = all(names) and 1 < len(set(names)) < len(names)
-    groups = names if grouped else None
-    found = paired_bootstrap(first, second, len(rows), groups=groups, resamples=resamples, seed=seed)
+    groups = names if all(names) and 1 < len(set(names)) < len(names) else None
+    count = min(resamples, *(resample_count(len(rows), basis.cheap) for basis in bases))
+    found = paired_bootstrap(first, second, len(rows), groups=groups, resamples=count, seed=seed)
     return Difference(
-        dataset=dataset, metric=metric.name, scale=metric.scale, direction=metric.direction, averaging=metric.averaging,
-        basis=bases[0].what, first=found.first, second=found.second, difference=found.difference, low=found.low,
-        high=found.high, p_value=found.p_value, n=len(rows), over=f"{speaker}s" if grouped else "samples",
+        dataset=rows[0][0].dataset, metric=metric.name, scale=metric.scale, direction=metric.direction,
+        averaging=metric.averaging, basis=bases[0].what, first=found.first, second=found.second,
+        difference=found.difference, low=found.low, high=found.high, p_value=found.p_value, n=len(rows),
+        over=f"{speaker}s" if groups else "samples", resamples=found.resamples,
     )  # fmt: skip
 
 
@@ -240,12 +258,12 @@ def _among(basis: Basis, side: Sequence[SampleRecord], shared: Sequence[SampleRe
     return lambda indices: basis.statistic(positions[indices])
 
 
-def _changed(results: Results, pairs: Sequence[tuple[SampleRecord, SampleRecord]]) -> list[Changed]:
-    """Samples whose value of the primary metric changed most, in both directions."""
-    name, found = results.primary.metric, []
+def _changed(dataset: str, metric: Metric, pairs: Sequence[tuple[SampleRecord, SampleRecord]]) -> list[Changed]:
+    """Samples whose value of one metric changed most, in both directions."""
+    found = []
     for one, other in pairs:
-        values = one.score(name), other.score(name)
-        if one.dataset == results.primary.dataset and None not in values and values[0] != values[1]:
+        values = one.score(metric.name), other.score(metric.name)
+        if one.dataset == dataset and None not in values and values[0] != values[1]:
             found.append(Changed(values[0] - values[1], one, other))
     found.sort(key=lambda change: (-abs(change.change), change.first.id))
     gained = [c for c in found if c.change > 0][: MOST_CHANGED // 2]

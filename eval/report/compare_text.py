@@ -46,7 +46,7 @@ def render_markdown(found: Comparison) -> str:
         lines.append(f"| {' | '.join(map(safe, (d.dataset, d.metric, *_cells(d), d.basis)))} |")
     lines += ["", *(f"- {safe(words)}" for words in dict.fromkeys(_how(d) for d in found.differences))]
     lines += [f"- Not compared: {safe(words)}" for words in found.left_out]
-    lines += ["", f"## Samples that changed most ({safe(found.primary[1])} on {safe(found.primary[0])})", ""]
+    lines += ["", f"## Samples that changed most ({safe(found.read_by[1])} on {safe(found.read_by[0])})", ""]
     for c in found.changed:
         lines.append(f"- {safe(c.first.id)} ({c.change:+.3f}): gold {safe(sample_line(c.first)[0])}; first "
                      f"{safe(sample_line(c.first)[1])}; second {safe(sample_line(c.second)[1])}")  # fmt: skip
@@ -97,7 +97,8 @@ def _facts(found: Comparison) -> list[str]:
 
 
 def _how(d: Difference) -> str:
-    words = f"{d.metric}: {d.averaging}; {d.direction}; 95 % paired bootstrap over {d.over}; p two-sided"
+    words = f"{d.metric}: {d.averaging}; {d.direction}; 95 % paired bootstrap over {d.over}, {d.resamples:,} "
+    words += "resamples; p two-sided"
     return words if d.basis == "the metric itself" else f"{words}; what is compared is the {d.basis}"
 
 
@@ -123,12 +124,12 @@ def _differences(found: Comparison) -> Markup:
 
 def _changed(found: Comparison) -> Markup:
     if not found.changed:
-        return tag("p", "No shared sample changed under the primary metric.", class_="card soft")
+        return tag("p", f"No shared sample changed under {found.read_by[1]}.", class_="card soft")
     rows = []
     for c in found.changed:
         gold, first = sample_line(c.first)
         rows.append((c.first.id, f"{c.change:+.3f}".replace("-", "−"), gold, first, sample_line(c.second)[1]))
     heads = ("Sample", "Change", "Gold", "First answered", "Second answered")
-    caption = (f"{found.primary[1]} on {found.primary[0]}, value of the sample in the first run minus the second (n 1 "
+    caption = (f"{found.read_by[1]} on {found.read_by[0]}, value of the sample in the first run minus the second (n 1 "
                f"each); the largest of both signs among {found.n_shared:,} shared samples")  # fmt: skip
     return tag("div", table(heads, rows, caption, ""), class_="card")

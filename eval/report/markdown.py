@@ -156,7 +156,8 @@ def _outcomes(results: Results, records: Sequence[SampleRecord]) -> list[str]:
 def _worst(results: Results, records: Sequence[SampleRecord] | None) -> list[str]:
     if records is None:
         return ["not applicable: the samples table of this run was not given", ""]
-    found, name = worst_samples(results, records, MOST_SAMPLES), results.primary.metric
+    found = worst_samples(results, records, MOST_SAMPLES)
+    name = found.metric
     if not found.records:
         return [f"No sample scored below the best value of {safe(name)} (n {found.n:,}).", ""]
     lines = [f"{len(found.records)} of n {found.n:,} scored samples: {safe(found.rule)}.", ""]

@@ -23,10 +23,10 @@ def worst(results: Results, records: Sequence[SampleRecord] | None) -> Markup:
         return section("worst", "Worst samples", tag("p", why, class_="card soft"))
     found = worst_samples(results, records)
     if not found.records:
-        why = f"No sample scored below the best value of {results.primary.metric} (n {found.n:,})."
+        why = f"No sample scored below the best value of {found.metric} (n {found.n:,})."
         return section("worst", "Worst samples", tag("p", why, class_="card soft"))
     lead = f"{len(found.records)} of n {found.n:,} scored samples: {found.rule}. samples.parquet holds all of them."
-    cards = [sample(record, results.primary.metric, opened=index < 2) for index, record in enumerate(found.records)]
+    cards = [sample(record, found.metric, opened=index < 2) for index, record in enumerate(found.records)]
     return section("worst", "Worst samples", tag("p", lead, class_="soft lead"), *cards)
 
 

@@ -1,7 +1,8 @@
-"""The statistic behind a metric, so that it can be resampled: the metric itself where the samples allow it.
+"""The statistic behind a metric, so that two runs can be resampled: the metric itself where the samples allow it.
 
-Accuracy is a mean of per-sample values, UAR and the wheel F are not. A statistic counts as the metric itself only when
-it gives the value of the results on all samples; otherwise the mean of the per-sample values stands in, and says so.
+Accuracy is a mean of per-sample values; UAR, the wheel F and ECE are not. The measures of the suites bring the
+statistic of each metric; it counts as the metric itself only when it gives the value of the results on all samples.
+Otherwise the mean of the per-sample values stands in, and says so.
 """
 
 import math
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from cuewise.eval.metrics.base import MetricInputError
-from cuewise.eval.metrics.bootstrap import Statistic, class_statistics, mean_of
-from cuewise.eval.metrics.ew import set_scores
-from cuewise.mllm.taxonomy import LEVEL1_IDS, LEVEL2_IDS, PROFILES, Profile
+from cuewise.eval.measures import MEASURES, Measured, Record, measure_of
+from cuewise.eval.metrics.bootstrap import Statistic, mean_of
+from cuewise.eval.reading import Answer
+from cuewise.eval.suites.suite import Dataset, Source, SuiteError, load_suite
+from cuewise.mllm.report import Cue
 
-from .results import Metric
+from .results import DatasetResult, Metric
 from .samples import SampleRecord
 
 TOLERANCE = 1e-9
@@ -30,6 +33,8 @@ class Basis:
 
     statistic: Statistic
     what: str
+    cheap: bool = True
+    """False for a statistic that runs through Python per sample and gets fewer resamples."""
 
 
 def gold_labels(gt: Any) -> list[str]:
@@ -47,18 +52,24 @@ def gold_labels(gt: Any) -> list[str]:
     return []
 
 
-def basis_of(metric: Metric, records: Sequence[SampleRecord]) -> Basis | None:
-    """How to resample `metric` on these samples; None when no sample has a value under it."""
-    everything = np.arange(len(records))
-    for statistic in _candidates(metric, records):
-        value = statistic(everything)
-        if metric.value is not None and math.isclose(value, metric.value, rel_tol=0, abs_tol=TOLERANCE):
-            return Basis(statistic, ITSELF)
-    mean = sample_mean(metric, records)
-    same = mean is not None and metric.value is not None
-    if same and math.isclose(mean.statistic(everything), metric.value, rel_tol=0, abs_tol=TOLERANCE):
-        return Basis(mean.statistic, ITSELF)
-    return mean
+def bases_of(suite: str, result: DatasetResult, records: Sequence[SampleRecord]) -> dict[str, Basis]:
+    """Metric name -> how to resample it on `records`, all samples of that data set; without an entry, not at all."""
+    found: dict[str, Basis] = {}
+    rows, everything = [record_of(record) for record in records], np.arange(len(records))
+    if not rows:
+        return found
+    for measured in _measured(suite, result, rows):
+        metric = next((m for m in result.metrics if m.name == measured.name), None)
+        if metric is None or measured.statistic is None or metric.name in found:
+            continue
+        if _equal(measured.statistic(everything), metric.value):
+            found[metric.name] = Basis(measured.statistic, ITSELF, measured.cheap)
+    for metric in result.metrics:
+        mean = sample_mean(metric, records)
+        if metric.name not in found and mean is not None:
+            same = _equal(mean.statistic(everything), metric.value)
+            found[metric.name] = Basis(mean.statistic, ITSELF) if same else mean
+    return found
 
 
 def sample_mean(metric: Metric, records: Sequence[SampleRecord]) -> Basis | None:
@@ -67,48 +78,44 @@ def sample_mean(metric: Metric, records: Sequence[SampleRecord]) -> Basis | None
     return None if all(value is None for value in values) else Basis(mean_of(values), STAND_IN)
 
 
-def wheel_f(records: Sequence[SampleRecord], profile: Profile, level: int) -> Statistic:
-    """F of mean precision and recall, averaged over the five wheels, as a statistic over samples."""
-    ids = LEVEL1_IDS if level == 1 else LEVEL2_IDS
-    scores = set_scores([gold_labels(r.gt) for r in records], [r.labels for r in records], ids, profile)
-    missing = (math.nan, math.nan)
-    table = np.array([[missing if s is None else s for s in scores[i].samples] for i in ids], dtype=float)
-    scored = ~np.isnan(table[:, :, 0])
-    table = np.nan_to_num(table)
-
-    def statistic(indices: np.ndarray) -> float:
-        counts = scored[:, indices].sum(1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision, recall = (table[:, indices].sum(1) / counts[:, None]).T
-            f = 2 * precision * recall / (precision + recall)
-        if profile != "affectgpt2025":
-            f = np.where(precision + recall == 0, 0.0, f)
-        return float(f.mean())
-
-    return statistic
+def record_of(sample: SampleRecord) -> Record:
+    """A row of the samples table as the measures read it; what the table does not hold stays empty."""
+    parsed = sample.parsed
+    try:
+        cues = [Cue.model_validate(cue) for cue in parsed.get("cues") or ()]
+    except ValidationError:
+        cues = []
+    answer = Answer(
+        text=sample.text, labels=sample.labels, read_by=parsed.get("read_by", "unread"),
+        form=parsed.get("form", "unparsed"), problems=list(parsed.get("problems") or ()), confidence=sample.confidence,
+        cues=cues, distribution=parsed.get("distribution") or {}, valence=parsed.get("valence"),
+        arousal=parsed.get("arousal"), error=sample.error and sample.error.split(":", 1)[0],
+    )  # fmt: skip
+    return Record(sample.id, sample.gt, answer, {k: v for k, v in sample.groups.items() if v is not None})
 
 
-def _candidates(metric: Metric, records: Sequence[SampleRecord]) -> Iterator[Statistic]:
-    words = f"{metric.name} {metric.averaging}".lower()
-    if any(word in words for word in ("uar", "war", "f1", "waf", "recall", "classes")):
-        yield from _class_statistics(metric, records)
-    if "ew" in words or "wheel" in words:
-        for profile in PROFILES:
-            for level in (1, 2):
-                yield wheel_f(records, profile, level)
-
-
-def _class_statistics(metric: Metric, records: Sequence[SampleRecord]) -> Iterator[Statistic]:
-    truth = [gold_labels(record.gt)[:1] for record in records]
-    if not all(truth):
-        return
-    gt = [label for (label,) in truth]
-    classes = metric.parts.get("classes")
-    for key in ("class", "label", None):
-        pred = [record.parsed.get(key) if key else next(iter(record.labels), None) for record in records]
-        if not any(pred):
-            continue
+def _measured(suite: str, result: DatasetResult, rows: list[Record]) -> Iterator[Measured]:
+    """What the measures of the suite give on these records; a measure that does not fit the truth gives nothing."""
+    dataset = _dataset(suite, result)
+    for name in dataset.metrics:
         try:
-            yield from class_statistics(gt, pred, classes).values()
-        except MetricInputError:
-            return
+            yield from measure_of(name)(rows, dataset)
+        except (ValueError, KeyError, TypeError, AttributeError):  # a measure guessed from its name need not fit
+            continue
+
+
+def _dataset(suite: str, result: DatasetResult) -> Dataset:
+    """The data set of a shipped suite; of any other, as much of it as the results tell."""
+    try:
+        shipped = load_suite(suite).datasets.get(result.name)
+    except SuiteError:
+        shipped = None
+    if shipped is not None:
+        return shipped
+    classes = next((m.parts["classes"] for m in result.metrics if m.parts.get("classes")), [])
+    names = [name for name in MEASURES if any(metric.name.startswith(name) for metric in result.metrics)]
+    return Dataset(source=Source(synthetic=1), truth="labels", metrics=names, classes=classes)
+
+
+def _equal(value: float, stated: float | None) -> bool:
+    return stated is not None and math.isclose(value, stated, rel_tol=0, abs_tol=TOLERANCE)

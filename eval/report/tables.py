@@ -155,22 +155,31 @@ class Worst:
     records: list[SampleRecord]
     rule: str
     n: int
+    metric: str
 
 
-def worst_samples(
-    results: Results, records: Sequence[SampleRecord], limit: int = MOST_SAMPLES
-) -> Worst:
-    """The lowest-scoring samples of the primary metric, the surest mistakes first."""
-    metric = results.primary_metric
-    rows = [r for r in records if r.dataset == results.primary.dataset and r.score(metric.name) is not None]
-    higher = metric.direction.startswith("higher")
-    best = max((r.score(metric.name) for r in rows), default=0.0) if higher else min(
-        (r.score(metric.name) for r in rows), default=0.0)  # fmt: skip
-    wrong = [r for r in rows if r.score(metric.name) != best]
-    wrong.sort(key=lambda r: (r.score(metric.name) if higher else -r.score(metric.name), -(r.confidence or 0), r.id))
-    end = "lowest" if higher else "highest"
-    rule = f"{end} {metric.name} on {results.primary.dataset} first; equal values by stated confidence, surest first"
-    return Worst(wrong[:limit], rule, len(rows))
+def metric_to_read(results: Results, records: Sequence[SampleRecord]) -> tuple[str, Metric]:
+    """Data set and metric by which single samples are ranked: the primary one where samples have values of it.
+
+    A mean over data sets has none; then the first data set and metric with values stand in.
+    """
+    scored = {(record.dataset, name) for record in records for name in record.scores if record.score(name) is not None}
+    wanted = [(results.primary.dataset, results.primary_metric)]
+    wanted += [(dataset.name, metric) for dataset in results.datasets for metric in dataset.metrics]
+    return next((pair for pair in wanted if (pair[0], pair[1].name) in scored), wanted[0])
+
+
+def worst_samples(results: Results, records: Sequence[SampleRecord], limit: int = MOST_SAMPLES) -> Worst:
+    """The lowest-scoring samples of the metric that is read, the surest mistakes first."""
+    dataset, metric = metric_to_read(results, records)
+    sign = 1.0 if metric.direction.startswith("higher") else -1.0
+    rows = [(sign * score, r) for r in records if r.dataset == dataset and (score := r.score(metric.name)) is not None]
+    best = max((value for value, _ in rows), default=0.0)
+    wrong = [row for row in rows if row[0] < best]
+    wrong.sort(key=lambda row: (row[0], -(row[1].confidence or 0), row[1].id))
+    end = "lowest" if sign > 0 else "highest"
+    rule = f"{end} {metric.name} on {dataset} first; equal values by stated confidence, surest first"
+    return Worst([record for _, record in wrong[:limit]], rule, len(rows), metric.name)
 
 
 def first_errors(records: Sequence[SampleRecord], limit: int = 5) -> dict[str, SampleRecord]:

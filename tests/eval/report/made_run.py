@@ -3,12 +3,12 @@
 import random
 from typing import Any
 
-from cuewise.eval.metrics.bootstrap import bootstrap, class_statistics
-from cuewise.eval.metrics.classification import classification
-from cuewise.eval.metrics.ew import ew_score
+from cuewise.eval.assemble import dataset_result
+from cuewise.eval.measures import measure_all
 from cuewise.eval.report import Results, SampleRecord, build_figures
-from cuewise.eval.report.results import Metric
-from cuewise.eval.report.statistics import wheel_f
+from cuewise.eval.report.results import DatasetResult
+from cuewise.eval.report.statistics import record_of
+from cuewise.eval.suites.suite import Dataset, Source
 from cuewise.mllm.report import Check, Claim, Cue, ParsedAnswer, parse, render
 from cuewise.mllm.taxonomy import same_core
 
@@ -38,11 +38,10 @@ def _record(i: int, truth: random.Random, luck: random.Random, skill: float, dat
     gold, subset, person = truth.choice(CLASSES), truth.choice(SUBSETS), truth.randrange(24)
     groups = {"speaker": f"s{person:02}", "gender": "fm"[person % 2], "language": ("en", "de", "zh")[person % 3],
               "subset": subset}  # fmt: skip
-    base = {"id": f"{dataset}_{i:05}", "dataset": dataset, "gt": {"subset": subset, "labels": [gold]}, "groups": groups,
+    base = {"id": f"{dataset}_{i:05}", "dataset": dataset, "gt": gold, "groups": groups,
             "prompt": QUESTION, "prompt_tokens": 180 + i % 40}  # fmt: skip
     if luck.random() < 0.01:
-        return SampleRecord(**base, error="no_streams: the clip has neither picture nor sound",
-                            scores={"right": 0.0, "ew_level1": 0.0, "war": 0.0})  # fmt: skip
+        return SampleRecord(**base, error="no_streams: the clip has neither picture nor sound", scores={"right": 0.0})
     chance = skill + {"video_aligned": 0.12, "audio_aligned": -0.22, "consistent": 0.1}[subset] - 0.01 * (person % 5)
     sure_share = luck.random()
     hit = luck.random() < chance * (0.55 + 0.75 * sure_share)
@@ -58,9 +57,8 @@ def _record(i: int, truth: random.Random, luck: random.Random, skill: float, dat
     read = parse(text)
     right = float(bool(read.labels) and same_core(read.labels[0], gold))
     cues = [cue.model_dump(mode="json") for cue in answer.cues]
-    named = next((c for c in CLASSES if read.labels[:1] == [c]), None)
     parsed: dict[str, Any] = {"labels": read.labels, "confidence": read.confidence, "problems": read.problems,
-                              "class": named, "cues": cues}  # fmt: skip
+                              "form": read.form, "cues": cues}  # fmt: skip
     ended = "length" if length else "stop"
     return SampleRecord(**base, text=text, parsed=parsed, scores={"right": right}, finish_reason=ended,
                         completion_tokens=40 + len(text) // 4)  # fmt: skip
@@ -78,30 +76,16 @@ def _cues(luck: random.Random, label: str) -> list[Cue]:
     return cues
 
 
-def _metrics(records: list[SampleRecord]) -> list[dict[str, Any]]:
-    gt, pred = [r.gt["labels"] for r in records], [r.labels for r in records]
-    speakers = [r.groups["speaker"] for r in records]
-    found = []
-    for name, profile, beside in (("ew_level1", "affectgpt2025", "ew_level1_cuewise2026"),
-                                  ("ew_level1_cuewise2026", "cuewise2026", None)):  # fmt: skip
-        score = ew_score(gt, pred, profile)
-        inside = bootstrap(wheel_f(records, profile, 1), len(records), groups=speakers, resamples=200)
-        for record, value in zip(records, score.samples):
-            record.scores[name] = value
-        found.append(Metric(name=name, value=score.value, n=score.n, averaging=score.averaging, beside=beside,
-                            direction="higher is better", low=inside.low, high=inside.high,
-                            interval="95% bootstrap over speakers", parts=score.parts))  # fmt: skip
-    labels, answers = [g[0] for g in gt], [r.parsed.get("class") for r in records]
-    table = classification(labels, answers, CLASSES)
-    statistics = class_statistics(labels, answers, CLASSES)
-    for name, averaging in (("uar", "macro over classes"), ("war", "mean over samples")):
-        inside = bootstrap(statistics[name], len(records), groups=speakers, resamples=200)
-        found.append(Metric(name=name, value=table[name], n=table["n"], averaging=averaging, low=inside.low,
-                            high=inside.high, direction="higher is better", interval="95% bootstrap over speakers",
-                            parts={"classes": list(CLASSES), "recall": table["recall"]}))  # fmt: skip
-    for record, g, p in zip(records, labels, answers):
-        record.scores["war"] = float(g == p)
-    return found
+def _scored(records: list[SampleRecord], name: str) -> DatasetResult:
+    """The numbers of one data set; the samples take their own scores."""
+    dataset = Dataset(source=Source(synthetic=1), truth="label", metrics=["ew_level1", "uar", "war"], cluster="speaker",
+                      classes=list(CLASSES))  # fmt: skip
+    rows = [record_of(record) for record in records]
+    measured = measure_all(rows, dataset)
+    for found in measured:
+        for record, value in zip(records, found.samples):
+            record.scores[found.name] = value
+    return dataset_result(name, rows, dataset, measured)
 
 
 def make_run(seed: int = 0, n: int = 400, skill: float = 0.6, **changes: Any) -> tuple[Results, list[SampleRecord]]:
@@ -109,8 +93,7 @@ def make_run(seed: int = 0, n: int = 400, skill: float = 0.6, **changes: Any) ->
     records, datasets = [], []
     for name, size in (("acted", n), ("spoken", max(20, n // 4))):
         rows = make_records(seed, size, skill, name)
-        parsed = sum(bool(r.labels) for r in rows) / len(rows)
-        datasets.append({"name": name, "n": size, "parse_rate": parsed, "metrics": _metrics(rows)})
+        datasets.append(_scored(rows, name))
         records += rows
     problems: dict[str, int] = {}
     for record in records:
@@ -133,7 +116,7 @@ def make_run(seed: int = 0, n: int = 400, skill: float = 0.6, **changes: Any) ->
             {"system": "Published C", "dataset": "acted", "metric": "uar", "value": 0.7344, "n": 7442,
              "source": "another made-up paper", "comparable": "no", "note": "folds share speakers"},
         ],
-        "figures": build_figures(records, datasets[0]["metrics"][0], "acted", resamples=200),
+        "figures": build_figures(records, datasets[0].metrics[0], "acted", resamples=200),
         "notes": ["Rows of this run are made from a seed; nobody published them."],
     }  # fmt: skip
     return Results(**(values | changes)), records

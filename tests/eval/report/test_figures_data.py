@@ -56,7 +56,8 @@ def test_reliability_and_coverage_are_those_of_the_metric(run):
 
 def test_the_gap_is_the_one_of_the_metric_and_lies_in_its_interval(run):
     gap = conflict_gap(run[1], resamples=200)
-    whole = ca_mer([r.gt for r in run[1]], [r.labels for r in run[1]])
+    gt = [{"subset": r.groups["subset"], "labels": [r.gt]} for r in run[1]]
+    whole = ca_mer(gt, [r.labels for r in run[1]])
     assert gap.gap.value == pytest.approx(whole["gap_audio_minus_video"])
     assert gap.gap.low < gap.gap.value < gap.gap.high and gap.interval == "95% bootstrap over speakers"
     assert {e.name: e.value for e in gap.subsets} == pytest.approx(

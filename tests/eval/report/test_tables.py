@@ -3,7 +3,7 @@
 import pytest
 
 from cuewise.eval.report.results import Results
-from cuewise.eval.report.tables import blocks, clipped, number, worst_samples
+from cuewise.eval.report.tables import blocks, clipped, metric_to_read, number, worst_samples
 
 
 def test_the_published_profile_opens_its_block_and_the_repaired_one_follows(run):
@@ -58,3 +58,15 @@ def test_numbers(value, scale, words):
 
 def test_long_text_is_cut_and_says_by_how_much():
     assert clipped("ab" * 50, 10) == "ababababab … (90 more characters)"
+
+
+def test_where_the_primary_is_a_mean_over_data_sets_the_first_metric_of_samples_is_read(run):
+    values = run[0].model_dump(by_alias=True)
+    mean = {"name": "mean", "value": 0.5, "n": 2, "unit": "data sets", "averaging": "plain mean over data sets",
+            "direction": "higher is better"}  # fmt: skip
+    values["datasets"].append({"name": "both", "n": 150, "parse_rate": 1.0, "metrics": [mean]})
+    values["primary"] = {"dataset": "both", "metric": "mean"}
+    results = Results.model_validate(values)
+    dataset, metric = metric_to_read(results, run[1])
+    assert (dataset, metric.name) == ("acted", "ew_level1")
+    assert worst_samples(results, run[1]).records == worst_samples(*run).records
