@@ -28,6 +28,9 @@ ORDER: tuple[Channel, ...] = ("face", "scene", "voice", "words")
 MAX_OBSERVED = 3
 """Measured cues of a real clip that its target names, over all channels."""
 
+WHOLE_BELOW_S = 8.0
+"""Real clips shorter than this are described as a whole: one utterance seldom leaves 2 s of rest to compare with."""
+
 QUOTE_WORDS = 8
 """Longest quotation, in words."""
 
@@ -79,7 +82,7 @@ def observed_cues(row: Row, measurements: Measurements) -> list[Cue]:
     found: list[Cue] = []
     for channel in ("face", "voice"):
         if measurements.of(channel) is not None:
-            found += observe(measurements, channel)
+            found += observe(measurements, channel, [None] if measurements.duration_s < WHOLE_BELOW_S else None)
             found += _plain_facts(channel, label, measurements)
     supporting, other = [], []
     for cue in found:

@@ -27,6 +27,10 @@ class HeadsConfig:
     aus: list[str] = field(default_factory=list)
     """Facial action units whose intensity (0-5) is read from every state of the face stream."""
 
+    spoken: bool = False
+    """The language model is told what the heads read: the class distribution of a stream is added to its summary row,
+    that of all streams to the fused row."""
+
     width: int = 96
     """Hidden size of each stream's head."""
 
@@ -98,6 +102,24 @@ class ActionUnitHead(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         return 5 * (self.net(states) - 2).sigmoid()
+
+
+class SpokenReading(nn.Module):
+    """A class distribution as a vector the language model can read: [B, L] logits -> [B, d_model].
+
+    The reading is detached: writing answers does not teach the heads.
+    """
+
+    FLOOR = -6.0
+    """Lowest log-probability that is told apart."""
+
+    def __init__(self, labels: int, d_model: int):
+        super().__init__()
+        self.net = nn.Linear(2 * labels, d_model)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        logp = logits.detach().float().log_softmax(-1).clamp(min=self.FLOOR)
+        return self.net(torch.cat([logp.exp(), 1 + logp / 3], -1).to(self.net.weight.dtype))
 
 
 class FusedHead(nn.Module):

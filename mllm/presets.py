@@ -18,7 +18,7 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
     timed = {"hidden": 192}
     streams = {
         "face": {
-            "encoder": {"family": "conv_face"},
+            "encoder": {"family": "face_actions"},
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
         },
         "scene": {
@@ -26,7 +26,9 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
             "compressor": {"name": "mean", "tokens": 2}, "projector": {"hidden": 96},
         },
         "voice": {
-            "encoder": {"family": "conv_voice"},
+            "encoder": {
+                "family": "conv_voice", "channels": [24, 48, 80, 128], "prosody": [24, 32, 48], "keep_level": True,
+            },
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
         },
         "words": {
@@ -43,6 +45,6 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         "pad_token_id": (tokens or default_token_ids())["pad"],
     }  # fmt: skip
     return CuewiseConfig(
-        text_config=text_config, streams=streams, prefusion={"name": "attn2", "hidden": 96}, heads={},
-        tokens=tokens,
+        text_config=text_config, streams=streams, prefusion={"name": "attn2", "hidden": 96}, heads={"spoken": True},
+        features={"prosody": True}, tokens=tokens,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from cuewise.mllm.encoders.base import EncoderConfig, ImageEncoderConfig
-from cuewise.mllm.encoders.features import log_mel, speech_span
+from cuewise.mllm.encoders.features import voice_features
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS
 from cuewise.mllm.streams import FUSED, StreamPlan
@@ -123,9 +123,7 @@ class CuewiseProcessor(ProcessorMixin):
         if encoder.input_kind == "samples":
             wave = torch.from_numpy(np.ascontiguousarray(media.samples, dtype=np.float32))
             return StreamTensors(wave, torch.arange(len(wave)) / SAMPLE_RATE_HZ)
-        bands = log_mel(media.samples, self.plan.features)
-        heard = speech_span(bands, self.plan.features)
-        return StreamTensors(bands[heard], self.plan.features.times_s(len(bands))[heard])
+        return StreamTensors(*voice_features(media.samples, self.plan.features))
 
     def _words(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         said = (media.transcript or " ".join(word.text for word in media.words)).strip()

@@ -129,6 +129,11 @@ class StreamPlan:
                     f"streams.{name}.encoder reads {encoder.bands} mel bands but features.bands is "
                     f"{self.features.bands}; make them equal"
                 )
+            if encoder.input_kind == "log_mel" and encoder.columns != self.features.columns:
+                raise ValueError(
+                    f"streams.{name}.encoder reads {encoder.columns} values a frame but features give "
+                    f"{self.features.columns}; set features.prosody to {bool(encoder.prosody)}"
+                )
 
     @property
     def fusion(self) -> FusionConfig:

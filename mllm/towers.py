@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.compressors import Projector
-from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, Reading, StreamHead
+from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, Reading, SpokenReading, StreamHead
 from cuewise.mllm.media_tokens import MediaTokens, StreamReading
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS, FUSIONS
 from cuewise.mllm.streams import FUSED, STREAMS, StreamConfig, StreamPlan
@@ -105,17 +105,24 @@ class StreamTower(nn.Module):
         self.projector = Projector(config.projector, self.encoder.d_out, d_model, summary)
         self.head = StreamHead(self.encoder.d_out, heads)
         self.units = ActionUnitHead(self.encoder.d_out, units) if units else None
+        self.spoken = SpokenReading(len(heads.labels), d_model) if heads.spoken and heads.labels and summary else None
 
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncodedStream:
         """Raw tensors of B clips, each of which has the stream."""
         trains = any(weight.requires_grad for weight in self.encoder.parameters())
         with nullcontext() if trains else torch.no_grad():
             states, valid, times = self.encoder(values, mask, times_s)
+        return self.read(states, valid, times)
+
+    def read(self, states: Tensor, valid: Tensor, times: Tensor | None) -> EncodedStream:
+        """From the states [B, N, C] of the encoder, computed now or before, with bool `valid` [B, N]."""
         pooled = self.compressor(states, valid, times)
         mean = (states * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+        tokens, reading = self.projector(pooled), self.head(states, valid)
+        if self.spoken is not None:
+            tokens = tokens + self.spoken(reading.logits)[:, None] * pooled.is_summary[:, None]
         return EncodedStream(
-            tokens=self.projector(pooled), mask=pooled.mask, times_s=pooled.times_s, present=valid.any(1),
-            reading=self.head(states, valid), mean=mean,
+            tokens=tokens, mask=pooled.mask, times_s=pooled.times_s, present=valid.any(1), reading=reading, mean=mean,
             aus=self.units(states) if self.units is not None else None, state_mask=valid,
         )  # fmt: skip
 
@@ -133,13 +140,14 @@ class MediaEncoder(nn.Module):
         self.fused_head = FusedHead(list(plan.streams), heads)
         widths = {name: tower.encoder.d_out for name, tower in self.towers.items()}
         self.fusion = FUSIONS.build(plan.prefusion, widths, d_model)
+        self.fusion.spoken = SpokenReading(len(heads.labels), d_model) if heads.spoken and heads.labels else None
 
     def forward(self, batch: Mapping[str, Tensor], size: int) -> EncodedBatch:
         """A batch made by `cuewise.mllm.tensors.collate` -> rows and readings of `size` clips."""
         self._check(batch)
         encoded = EncodedBatch(size)
         for name in self.towers:
-            if f"{name}_values" in batch:
+            if f"{name}_values" in batch or f"{name}_states" in batch:
                 item = self._encode(name, batch)
                 if item is not None:
                     encoded.streams[name] = item
@@ -150,25 +158,30 @@ class MediaEncoder(nn.Module):
         encoded.weights = self.fused_head.weights(readings, present)
         encoded.logits, encoded.va = self.fused_head(readings, present)
         fused = self._fuse(encoded, present)
+        if fused is not None and self.fusion.spoken is not None:
+            fused.tokens = fused.tokens + self.fusion.spoken(encoded.logits)[:, None] * fused.mask.unsqueeze(-1)
         if fused is not None:
             encoded.streams[FUSED] = fused
         return encoded
 
     def _check(self, batch: Mapping[str, Tensor]) -> None:
         for name in STREAMS:
-            if f"{name}_values" in batch and name not in self.towers:
+            if (f"{name}_values" in batch or f"{name}_states" in batch) and name not in self.towers:
                 raise ValueError(
                     f"{name} tensors arrived but this model has no {name} stream; it has {', '.join(self.towers)}"
                 )
 
     def _encode(self, name: str, batch: Mapping[str, Tensor]) -> EncodedStream | None:
         """Run one tower on the clips that have the stream; None when no clip has it."""
-        values, mask, times = batch[f"{name}_values"], batch[f"{name}_mask"], batch.get(f"{name}_times_s")
+        states = batch.get(f"{name}_states")
+        values = batch[f"{name}_values"] if states is None else states
+        mask, times = batch[f"{name}_mask"], batch.get(f"{name}_times_s")
         rows = mask.any(1).nonzero().squeeze(1)
         if not len(rows):
             return None
         hidden = ~mask[rows].view(len(rows), -1, *[1] * (values.ndim - 2))
-        item = self.towers[name](
+        tower = self.towers[name]
+        item = (tower if states is None else tower.read)(
             values[rows].masked_fill(hidden, 0), mask[rows], None if times is None else times[rows]
         )
         size = len(mask)

@@ -17,7 +17,7 @@ from cuewise.mllm.prompts import build
 from cuewise.mllm.report import render
 from cuewise.mllm.taxonomy import valence_arousal
 from cuewise.mllm.tensors import ClipTensors
-from cuewise.train.augment import AugmentConfig, augment
+from cuewise.train.augment import AugmentConfig, augment, mix_voices, varied_context
 from cuewise.train.examples import CHANNELS, Example, only_channel
 from cuewise.train.losses import IGNORE
 
@@ -53,6 +53,15 @@ class Targets:
     known: dict[str, Tensor]
     va: Tensor
     va_known: Tensor
+
+    def mix(self, channel: str, partner: Tensor, share: Tensor) -> None:
+        """Labels of voices that were mixed: what else a mixed clip says is not known any more."""
+        known = self.known[channel]
+        part = torch.where(known & known[partner], share, torch.ones(()))[:, None]
+        self.shares[channel] = part * self.shares[channel] + (1 - part) * self.shares[channel][partner]
+        whole = share > 0.999
+        self.known[channel] = known & (known[partner] | whole)
+        self.known["all"], self.va_known = self.known["all"] & whole, self.va_known & whole
 
 
 @dataclass(slots=True)
@@ -104,7 +113,11 @@ class Mixture:
         """Samples for the heads: all streams, augmented, no text to write."""
         examples = self.draw(count, generator)
         clips = [augment(example.tensors, self.config.augment, generator) for example in examples]
-        return TrainBatch([e.row.id for e in examples], self.processor.collate(clips), head_targets(examples))
+        streams, targets = self.processor.collate(clips), head_targets(examples)
+        mixed = mix_voices(streams, self.config.augment, generator)
+        if mixed is not None:
+            targets.mix("voice", *mixed)
+        return TrainBatch([e.row.id for e in examples], streams, targets)
 
     def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the language model: some streams left out, prompts, answers."""
@@ -116,17 +129,19 @@ class Mixture:
             )
             explained = float(torch.rand((), generator=generator)) < self.config.explained_share
             clips.append(augment(kept, self.config.augment, generator))
-            texts.append(self.ids_and_labels(example, clips[-1], "explained" if explained else "direct"))
+            context = varied_context(example.row, self.config.augment, generator)
+            form = "explained" if explained else "direct"
+            texts.append(self.ids_and_labels(example, clips[-1], form, context))
         return self._with_text(examples, clips, texts)
 
-    def ids_and_labels(self, example: Example, kept: ClipTensors, form: str) -> Written:
+    def ids_and_labels(self, example: Example, kept: ClipTensors, form: str, context: str | None = None) -> Written:
         """What the language model sees and writes for one sample; without any cue the direct answer is asked for."""
         row = example.row
         said = "words" in kept.streams
         answer = target(row, form, [*kept.streams])
         parts = build(
             kept.streams, answer.form, transcript=row.transcript if said else None, words=row.words if said else (),
-            context=row.context, duration_s=example.duration_s or None,
+            context=context, duration_s=example.duration_s or None,
         )  # fmt: skip
         prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
         text = render(answer)

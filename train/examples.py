@@ -9,10 +9,13 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -27,6 +30,9 @@ from cuewise.mllm.tensors import ClipTensors, StreamTensors
 
 SHARD = 100
 CHANNELS = ("face", "voice", "words")
+
+if TYPE_CHECKING:
+    from cuewise.data_recipes.synthetic.corpus import SyntheticClip
 
 
 class SourceError(ValueError):
@@ -59,6 +65,19 @@ class SourceConfig:
     still_seconds: float = 0.0
     """A photograph is shown this long, as still frames with small shifts."""
 
+    face: Literal["drawn", "known", "none"] = "drawn"
+    """Faces of synthetic clips: drawn and read from the pictures; or the actions that would be drawn, as a model with
+    the encoder `face_actions` would read them at best, at a tenth of the cost; or none."""
+
+    min_seconds: float = 4.0
+    """Shortest synthetic clip."""
+
+    fps: float = 15.0
+    """Frames a second of synthetic clips; fewer cost less."""
+
+    actions: bool = False
+    """Each row of a sound gets the face actions that `ravdess_au` measured in the same take, in words (`context`)."""
+
 
 @dataclass(slots=True)
 class Example:
@@ -75,10 +94,10 @@ class Example:
         if votes is None and (channel == "all" or channel == only_channel(self.row)):
             votes = dict.fromkeys(self.row.labels if channel == "words" else self.row.labels[:1], 1.0)
         shares = torch.zeros(len(COMMON_LABELS))
-        for label, count in (votes or {}).items():
+        for label, number in (votes or {}).items():
             common = common_label(label)
             if common is not None:
-                shares[COMMON_LABELS.index(common)] += count
+                shares[COMMON_LABELS.index(common)] += number
         return shares / shares.sum() if shares.sum() > 0 else None
 
 
@@ -119,8 +138,9 @@ def load_source(
 
 def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig, rows: list) -> str:
     """Name of the cache: changes with everything the prepared tensors depend on."""
-    inputs = ("input_kind", "image_size", "colour")
+    inputs = ("input_kind", "family", "image_size", "colour")
     content = {
+        "code": code_version(config),
         "source": asdict(config), "media": asdict(media), "features": processor.features,
         "inputs": {name: [getattr(stream.encoder_config, key, None) for key in inputs]
                    for name, stream in processor.plan.streams.items()},
@@ -131,12 +151,26 @@ def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaC
     return total.hexdigest()[:16]
 
 
+def code_version(config: SourceConfig) -> str:
+    """Hash of the code and tables that make clips, measure them and choose their cues."""
+    import cuewise.data_recipes
+    import cuewise.mllm.evidence
+
+    recipes, evidence = (Path(package.__file__).parent for package in (cuewise.data_recipes, cuewise.mllm.evidence))
+    files = [recipes / "targets.py", evidence.parent / "encoders" / "features.py", *evidence.iterdir()]
+    files += [*(recipes / "synthetic").iterdir()] if config.kind == "synthetic" else []
+    total = hashlib.sha256()
+    for file in sorted(file for file in files if file.is_file()):
+        total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()
+
+
 def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Row | int, float]]:
     """(row, speed), or (seed, 1) for synthetic clips."""
     if config.kind == "synthetic":
         if not config.count:
             raise SourceError(f"source {name!r}: `count` says how many synthetic clips to make")
-        yield from ((seed, 1.0) for seed in range(config.seed, config.seed + config.count))
+        yield from ((seed, 1.0) for seed in islice(_seeds(config), config.count))
         return
     if config.kind == "rows":
         from cuewise.data_recipes.schema import read_jsonl
@@ -150,7 +184,30 @@ def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Ro
     if config.count and config.count < len(rows):
         step = len(rows) / config.count
         rows = [rows[int(i * step)] for i in range(config.count)]
+    if config.actions:
+        rows = _with_actions(name, rows, data_root / (config.folder or str(config.corpus)))
     yield from ((row, speed) for row in rows for speed in config.speeds)
+
+
+def _seeds(config: SourceConfig) -> Iterator[int]:
+    """Seeds from the first on, of clips with a voice, or words where the face is known."""
+    from cuewise.data_recipes.synthetic.config import SynthConfig
+    from cuewise.data_recipes.synthetic.plan import plan_clip
+
+    plans = SynthConfig(min_seconds=config.min_seconds)
+    needed = {"drawn": {"face", "voice", "words"}, "known": {"voice", "words"}, "none": {"voice"}}[config.face]
+    return (seed for seed in count(config.seed) if needed & {*plan_clip(seed, plans).present})
+
+
+def _with_actions(name: str, rows: list[Row], root: Path) -> list[Row]:
+    """Rows with the face actions of the same take, as numbers (`aus`) and in words (`context`)."""
+    from cuewise.data_recipes.corpora import ravdess_au
+
+    measured = {row.id.removeprefix("au_"): row for row in ravdess_au.read(root)}
+    missing = next((row.id for row in rows if row.id not in measured), None)
+    if missing is not None:
+        raise SourceError(f"source {name!r}, row {missing!r}: no face actions were measured in this take")
+    return [row.model_copy(update={"context": measured[row.id].context, "aus": measured[row.id].aus}) for row in rows]
 
 
 def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, Path]) -> None:
@@ -161,22 +218,73 @@ def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, 
     root = (data_root / str(config.folder)).parent if config.kind == "rows" else root
     packed = []
     for item, speed in items:
-        made = isinstance(item, int)
-        row, decoded = _synthesise(item, media) if made else _decode(name, item, root, media, speed, config)
-        packed.append(_pack(row, processor.tensors(decoded), decoded.duration_s))
+        if isinstance(item, int):
+            row, decoded, face = _synthesise(item, media, config)
+        else:
+            (row, decoded), face = _decode(name, item, root, media, speed, config), None
+        tensors = _reduced(processor, processor.tensors(decoded))
+        if face is not None:
+            tensors.streams["face"] = face
+        packed.append(_pack(row, tensors, decoded.duration_s))
     part = path.with_suffix(".part")
     torch.save(packed, part)
     part.replace(path)
 
 
-def _synthesise(seed: int, media: MediaConfig) -> tuple[Row, Media]:
+def _reduced(processor: CuewiseProcessor, tensors: ClipTensors) -> ClipTensors:
+    """Face crops become what a frozen estimator reads from them, where the model has one: 1/600 of the size."""
+    if "face" in tensors.streams and processor.plan.streams["face"].encoder.get("family") == "face_actions":
+        from cuewise.mllm.encoders.face_actions import read_actions
+
+        face = tensors.streams["face"]
+        with torch.inference_mode():
+            tensors.streams["face"] = StreamTensors(read_actions(_estimator(), face.values), face.times_s, face.mask)
+    return tensors
+
+
+@lru_cache(maxsize=1)
+def _estimator() -> torch.nn.Module:
+    from cuewise.mllm.evidence.face_actions import FaceActionEstimator
+
+    return FaceActionEstimator.load().net
+
+
+def _synthesise(seed: int, media: MediaConfig, config: SourceConfig) -> tuple[Row, Media, StreamTensors | None]:
     from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
 
-    made = make_clip(seed, SynthConfig())
+    made = make_clip(seed, SynthConfig(min_seconds=config.min_seconds, fps=config.fps), pictures=config.face == "drawn")
     clip = Clip(frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
                 sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None, transcript=made.row.transcript,
                 words=list(made.row.words), id=made.row.id)  # fmt: skip
-    return made.row, load_media(clip, media)
+    if config.face == "none":
+        return spoken_row(made.row), load_media(clip, media), None
+    known = made.face is not None and config.face == "known"
+    return made.row, load_media(clip, media), known_actions(made, media) if known else None
+
+
+def known_actions(made: "SyntheticClip", media: MediaConfig) -> StreamTensors:
+    """The face stream of a clip that was not drawn: the actions at the moments that would be sampled."""
+    from cuewise.data_recipes.synthetic.face import action_curves
+    from cuewise.mllm.encoders.face_actions import SCALE
+    from cuewise.mllm.evidence.face_actions import OUTPUTS
+
+    times = (np.arange(media.num_frames) + 0.5) * made.duration_s / media.num_frames
+    curves = torch.from_numpy(action_curves(made.face, times, made.duration_s)).float()
+    values = torch.cat([curves, torch.zeros(len(times), len(OUTPUTS) - curves.shape[1])], 1) * SCALE
+    return StreamTensors(values, torch.from_numpy(times).float())
+
+
+def spoken_row(row: Row) -> Row:
+    """What a synthetic row says when its face is not there."""
+    from cuewise.data_recipes.targets import target
+
+    left = row.model_copy(update={
+        "labels": target(row, "direct", ["voice", "words"]).labels, "aus": {}, "reasoning": None,
+        "votes": {name: votes for name, votes in row.votes.items() if name not in ("face", "all")},
+        "cues": [cue for cue in row.cues if cue.channel in ("voice", "words")],
+    })  # fmt: skip
+    left.votes["all"] = dict.fromkeys(left.labels[:1], 1.0)
+    return left
 
 
 def _decode(

@@ -74,18 +74,26 @@ class SyntheticClip:
     row: Row
     """Ground truth; `media` is empty until the clip is written."""
 
+    duration_s: float
+    face: FaceProgram | None = None
+    """What the face does, drawn or not."""
 
-def make_clip(seed: int, config: SynthConfig | None = None) -> SyntheticClip:
-    """The clip of a seed: the same seed and config give the same samples, pixels and row."""
+
+def make_clip(seed: int, config: SynthConfig | None = None, *, pictures: bool = True) -> SyntheticClip:
+    """The clip of a seed: the same seed and config give the same samples, pixels and row.
+
+    Without `pictures` nothing is drawn, and the row, which still tells of the face, comes with sound alone.
+    """
     config = config or SynthConfig()
     plan = plan_clip(seed, config)
     samples, words = synthesize(_voice_program(plan, config))
     face = frames = None
     if "face" in plan.present:
         face = _face_program(plan, config, samples)
-        frames = render(face, plan.duration_s, config.fps, (config.size, config.size))
+        frames = render(face, plan.duration_s, config.fps, (config.size, config.size)) if pictures else None
     row = _row(plan, words, face, config)
-    return SyntheticClip(frames, config.fps, samples if "voice" in plan.present else None, row)
+    sound = samples if "voice" in plan.present else None
+    return SyntheticClip(frames, config.fps, sound, row, plan.duration_s, face)
 
 
 def _voice_program(plan: ClipPlan, config: SynthConfig) -> VoiceProgram:

@@ -2,6 +2,7 @@
 
 Input [B, T, bands] log-mel; every 80 ms one state. The clip is normalised by its own valid frames twice: by one mean
 and deviation (keeps the spectral tilt) and by a mean per band (removes room and microphone); both are input channels.
+With `prosody`, the columns after the bands (`features.PROSODY`) go through a branch of their own over time.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
+from cuewise.mllm.encoders.features import PROSODY
 from cuewise.mllm.encoders.layers import ConvBlock, temporal_layer
 from cuewise.mllm.registry import ENCODERS
 
@@ -19,6 +21,8 @@ STRIDES = ((2, 2), (2, 2), (2, 2), (1, 2))
 
 KERNELS = (5, 3, 3, 3)
 TOTAL_STRIDE = 8
+LEVEL_MEAN, LEVEL_DEVIATION = -4.5, 1.6
+"""Of log-mel values of speech at usual levels, in decibel / 10."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,8 +34,16 @@ class ConvVoiceConfig(EncoderConfig):
     bands: int = 64
     """Mel bands of the input; the same number as `features.bands`."""
 
+    prosody: list[int] = field(default_factory=list)
+    """Channels of the three stages of the melody branch; empty without. The input then has the columns of
+    `features.prosody` after the bands."""
+
     channels: list[int] = field(default_factory=lambda: [32, 64, 96, 128])
     """Channels of the four stages, each a multiple of 8."""
+
+    keep_level: bool = False
+    """The first input channel is scaled by constants instead of the clip's own mean and deviation, so that it tells
+    loud voices from quiet ones."""
 
     width: int = 128
     """Channels of the states."""
@@ -51,6 +63,8 @@ class ConvVoiceConfig(EncoderConfig):
     def __post_init__(self) -> None:
         if len(self.channels) != 4 or any(size % 8 for size in self.channels):
             raise ValueError(f"conv_voice.channels must be four multiples of 8, got {self.channels}")
+        if len(self.prosody) not in (0, 3) or any(size % 8 for size in self.prosody):
+            raise ValueError(f"conv_voice.prosody must be empty or three multiples of 8, got {self.prosody}")
         if self.bands % 16:
             raise ValueError(f"conv_voice.bands must be a multiple of 16, got {self.bands}")
         if self.norm not in ("batch", "group"):
@@ -61,6 +75,11 @@ class ConvVoiceConfig(EncoderConfig):
     @property
     def d_out(self) -> int:
         return self.width
+
+    @property
+    def columns(self) -> int:
+        """Values of an input frame."""
+        return self.bands + (len(PROSODY) if self.prosody else 0)
 
     def num_states(self, length: int) -> int:
         return -(-length // TOTAL_STRIDE)
@@ -76,26 +95,50 @@ class ConvVoice(Encoder):
         self.stages = nn.ModuleList(
             ConvBlock(sizes[i], sizes[i + 1], KERNELS[i], STRIDES[i], config.norm, config.dropout) for i in range(4)
         )
-        self.project = nn.Linear(config.channels[-1] * (config.bands // 16), config.width)
+        given = [len(PROSODY), *config.prosody]
+        self.melody = nn.ModuleList(
+            ConvBlock(given[i], given[i + 1], (5, 1), (2, 1), config.norm, config.dropout)
+            for i in range(len(config.prosody))
+        )
+        self.project = nn.Linear(config.channels[-1] * (config.bands // 16) + sum(config.prosody[-1:]), config.width)
         layers = config.layers if config.temporal != "none" else 0
         self.mix = nn.ModuleList(temporal_layer(config.temporal, config.width, config.dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
-        """log-mel [B, T, bands] -> states [B, ceil(T / 8), width]."""
-        if values.shape[-1] != self.config.bands:
+        """log-mel [B, T, columns] -> states [B, ceil(T / 8), width]."""
+        if values.shape[-1] != self.config.columns:
             raise ValueError(
-                f"voice: {values.shape[-1]} mel bands arrived but the encoder was built for {self.config.bands}; "
-                "make features.bands and encoder.bands equal"
+                f"voice: {values.shape[-1]} values a frame arrived but the encoder reads {self.config.columns}; "
+                "make features.bands and encoder.bands equal, and features.prosody what encoder.prosody needs"
             )
-        x = normalise_clip(values.float(), mask).to(self.project.weight.dtype)
+        melody = values[..., self.config.bands :]
+        mel = values[..., : self.config.bands].float()
+        x = normalise_clip(mel, mask)
+        if self.config.keep_level:
+            x[:, 0] = (mel - LEVEL_MEAN) / LEVEL_DEVIATION * mask.unsqueeze(-1)
+        x = x.to(self.project.weight.dtype)
+        padded = None if bool(mask.all()) else mask
+        valid = padded
+        x = x.contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
-            x, mask = stage(x, mask)
-        x = self.project(x.permute(0, 2, 1, 3).flatten(2)) * mask.unsqueeze(-1)
+            x, valid = stage(x, valid)
+        x = x.permute(0, 2, 1, 3).flatten(2)
+        if self.config.prosody:
+            x = torch.cat([x, self._follow(melody.to(x.dtype), padded)], -1)
+        mask = mask[:, ::TOTAL_STRIDE]
+        x = self.project(x) * mask.unsqueeze(-1)
         for layer in self.mix:
             x = layer(x, mask)
         times = None if times_s is None else times_s[:, ::TOTAL_STRIDE]
         return EncoderStates(self.norm(x) * mask.unsqueeze(-1), mask, times)
+
+    def _follow(self, melody: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, T, `PROSODY`] -> [B, ceil(T / 8), channels of the last stage]."""
+        x = (melody if mask is None else melody * mask.unsqueeze(-1)).transpose(1, 2).unsqueeze(-1)
+        for stage in self.melody:
+            x, mask = stage(x, mask)
+        return x.squeeze(-1).transpose(1, 2)
 
 
 def normalise_clip(values: Tensor, mask: Tensor, eps: float = 1e-3) -> Tensor:

@@ -1,6 +1,7 @@
 """Log-mel features of speech: 16 kHz samples -> one row of bands every 10 ms.
 
-The same samples always give the same rows. Nothing here looks at other clips; normalisation is the encoder's.
+The same samples always give the same rows. Nothing here looks at other clips; normalisation is the encoder's. With
+`prosody`, six columns about the melody of the voice follow the bands: mel bands are too coarse to hear pitch in.
 """
 
 import math
@@ -10,6 +11,15 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
+
+from cuewise.mllm.evidence.pitch import track_pitch
+
+PROSODY = ("pitch", "relative pitch", "voiced", "periodicity", "level", "relative level")
+"""Columns after the bands. Pitch in octaves above `REFERENCE_HZ` and above the clip's median, both 0 without voice;
+voiced 0 or 1; periodicity 0 to 1; level of the syllable band in dB / 20, and below the clip's loudest frame in dB / 20,
+at least -3."""
+
+REFERENCE_HZ = 165.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,9 +45,21 @@ class MelConfig:
     """Frames before and after the speech, quieter than the loudest frame by more than this, are left out; 0 keeps all.
     Times stay those of the clip. Silence around an utterance would otherwise decide its normalisation."""
 
+    prosody: bool = False
+    """Append the columns of `PROSODY` to the bands; needs 16 kHz and a hop of 10 ms."""
+
     def __post_init__(self) -> None:
+        if self.prosody and (self.sample_rate != 16_000 or self.hop_ms != 10.0):
+            raise ValueError(
+                f"features.prosody needs sample_rate 16000 and hop_ms 10, got {self.sample_rate} and {self.hop_ms}"
+            )
         if self.sample_rate <= 0 or self.bands < 1 or self.hop_ms <= 0 or self.window_ms < self.hop_ms:
             raise ValueError(f"features need sample_rate, bands, hop_ms > 0 and window_ms >= hop_ms, got {self}")
+
+    @property
+    def columns(self) -> int:
+        """Values of a frame."""
+        return self.bands + (len(PROSODY) if self.prosody else 0)
 
     @property
     def hop(self) -> int:
@@ -51,6 +73,27 @@ class MelConfig:
     def times_s(self, num_frames: int) -> Tensor:
         """float32 [num_frames] centre of each frame in seconds."""
         return torch.arange(num_frames, dtype=torch.float32) * (self.hop / self.sample_rate)
+
+
+def voice_features(samples: np.ndarray | Tensor, config: MelConfig) -> tuple[Tensor, Tensor]:
+    """Samples [n] -> float32 [T, columns] of the frames that hold the sound, and their times in seconds [T]."""
+    bands = log_mel(samples, config)
+    heard = speech_span(bands, config)
+    values = torch.cat([bands, prosody(samples, len(bands))], 1) if config.prosody else bands
+    return values[heard], config.times_s(len(bands))[heard]
+
+
+def prosody(samples: np.ndarray | Tensor, frames: int) -> Tensor:
+    """Samples [n] at 16 kHz -> float32 [frames, `PROSODY`]. The last measured frame stands for those after it."""
+    track = track_pitch(np.asarray(samples, np.float32))
+    voiced = np.isfinite(track.f0_hz)
+    octaves = np.log2(np.where(voiced, track.f0_hz, REFERENCE_HZ) / REFERENCE_HZ)
+    median = np.median(octaves[voiced]) if voiced.any() else 0.0
+    level = track.syllable_level_db / 20
+    columns = [octaves, (octaves - median) * voiced, voiced, track.periodicity, level,
+               np.maximum(level - level.max(), -3.0)]  # fmt: skip
+    values = torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+    return values[torch.arange(frames).clamp(max=len(values) - 1)]
 
 
 def log_mel(samples: np.ndarray | Tensor, config: MelConfig) -> Tensor:

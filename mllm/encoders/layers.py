@@ -1,7 +1,8 @@
 """Building blocks whose result for a clip depends on that clip's valid items alone.
 
-Shapes: B clips, T time steps, F frequency bands or C channels. Masks are bool, True for valid steps. Values at invalid
-steps are held at zero before every convolution, which makes padding equal to the border a convolution sees anyway.
+Shapes: B clips, T time steps, F frequency bands or C channels. Masks are bool, True for valid steps; None says that all
+are, which spares the work of masking. Values at invalid steps are held at zero before every convolution, which makes
+padding equal to the border a convolution sees anyway.
 """
 
 import math
@@ -38,7 +39,9 @@ class MaskedGroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is None:
+            mask = x.new_ones(x.shape[0], x.shape[2], dtype=torch.bool)
         grouped = x.float().unflatten(1, (self.groups, -1))
         weight = mask[:, None, None, :, None].float()
         count = weight.sum((2, 3, 4), keepdim=True) * grouped.shape[2] * grouped.shape[4]
@@ -64,8 +67,14 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x [B, C, T, F], mask [B, T] -> [B, C, T, F], zeros at invalid steps."""
+        if mask is None and x[:, 0].numel() == 1:
+            mask = x.new_ones(x.shape[0], x.shape[2], dtype=torch.bool)
+        if mask is None:
+            return functional.batch_norm(
+                x, self.mean, self.variance, self.weight, self.bias, self.training, self.momentum, self.eps
+            )
         weight = mask[:, None, :, None].to(x.dtype)
         mean, variance = self.mean, self.variance
         if self.training:
@@ -87,38 +96,42 @@ def masked_norm(kind: str, channels: int) -> nn.Module:
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gates from the mean over valid steps and all bands (arXiv:1709.01507)."""
+    """Channel gates from the mean over valid steps and all bands (arXiv:1709.01507); dropout closes whole channels."""
 
-    def __init__(self, channels: int, reduction: int = 4):
+    def __init__(self, channels: int, reduction: int = 4, dropout: float = 0.0):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.net = nn.Sequential(
             nn.Linear(channels, channels // reduction), nn.SiLU(), nn.Linear(channels // reduction, channels)
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x [B, C, T, F] with zeros at invalid steps, mask [B, T] -> [B, C, T, F]."""
-        mean = x.mean(3).sum(2) / mask.sum(1, keepdim=True)
-        return x * self.net(mean).sigmoid()[:, :, None, None]
+        mean = x.mean((2, 3)) if mask is None else x.mean(3).sum(2) / mask.sum(1, keepdim=True)
+        return x * self.dropout(self.net(mean).sigmoid())[:, :, None, None]
 
 
 class ConvBlock(nn.Module):
     """Convolution with strides in time and band, normalisation, SiLU, channel gates."""
 
     def __init__(
-        self, d_in: int, d_out: int, kernel: int, stride: tuple[int, int], norm: str = "batch", dropout: float = 0.0
-    ):
+        self, d_in: int, d_out: int, kernel: int | tuple[int, int], stride: tuple[int, int], norm: str = "batch",
+        dropout: float = 0.0,
+    ):  # fmt: skip
         super().__init__()
         self.time_stride = stride[0]
-        self.conv = nn.Conv2d(d_in, d_out, kernel, stride, padding=kernel // 2, bias=False)
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        self.conv = nn.Conv2d(d_in, d_out, size, stride, padding=(size[0] // 2, size[1] // 2), bias=False)
         self.norm = masked_norm(norm, d_out)
-        self.gate = SqueezeExcite(d_out)
-        self.dropout = nn.Dropout2d(dropout)
+        self.gate = SqueezeExcite(d_out, dropout=dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """x [B, C, T, F], zeros at invalid steps, mask [B, T] -> the same at ceil(T / time stride) steps."""
+        if mask is None:
+            return self.gate(functional.silu(self.norm(self.conv(x), None)), None), None
         mask = mask[:, :: self.time_stride]
         y = functional.silu(self.norm(self.conv(x), mask)) * mask[:, None, :, None]
-        return self.dropout(self.gate(y, mask)), mask
+        return self.gate(y, mask), mask
 
 
 def _mlp(channels: int, hidden: int, dropout: float) -> nn.Sequential:
