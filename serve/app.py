@@ -20,7 +20,7 @@ from cuewise.serve.limits import LimitsMiddleware
 from cuewise.serve.media.fetch import Fetcher
 from cuewise.serve.media.files import FileStore
 from cuewise.serve.metrics import Metrics
-from cuewise.serve.routes import analyze, chat, files, system
+from cuewise.serve.routes import analyze, chat, files, system, timeline
 from cuewise.serve.service import Backend, Service
 from cuewise.serve.settings import Settings
 from cuewise.serve.state import NOTICE, State
@@ -72,7 +72,7 @@ def create_app(
     )  # fmt: skip
     app.state.cuewise = state
     add_errors(app)
-    for routes in (analyze, chat, files, system):
+    for routes in (analyze, chat, timeline, files, system):
         routes.add(app)
     app.add_middleware(LimitsMiddleware, settings=settings, metrics=metrics)
     if (UI / "index.html").is_file():

@@ -25,6 +25,9 @@ class Job:
     tenant: str = ""
     """Client; nothing is shared between tenants."""
 
+    cache: bool = True
+    """Whether the encoded clip is kept for the next who sends the same bytes."""
+
     names: dict[str, str] = field(default_factory=dict)
     """Path of an uploaded file -> the name the client gave it, which messages show instead."""
 
@@ -35,7 +38,8 @@ class Job:
         audio = Path(clip.audio).read_bytes() if isinstance(clip.audio, str | Path) else clip.audio
         fields = {name: getattr(clip, name) for name in Clip.__dataclass_fields__}
         clip = Clip(**fields | {"path": None, "data": data, "audio": audio, "id": clip.name})
-        return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant)
+        return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant,
+                   cache=self.cache)  # fmt: skip
 
     def content_key(self) -> str:
         """SHA-256 of everything that decides what is encoded: bytes, span, words, person, channels, tenant."""

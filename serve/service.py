@@ -91,7 +91,7 @@ class Service:
         torch.set_num_threads(threads)
         model, processor, name = load_model(self.settings.model, self.settings.device, self.settings.adapter)
         stages = Stages(model, processor, name=name)
-        more = {"slots": options.slots, "max_waiting": options.queue, "watchdog_s": options.watchdog_s}
+        more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
         engine = make_engine(options.name, stages, **(more if options.name == "slot" else {}))
         self.engine = AsyncEngine(engine, threads=threads).start()
         self.stages = stages
@@ -184,7 +184,7 @@ class Service:
             raise job.refusal(error) from None
 
     async def _prepared(self, job: Job, taken: float) -> Work:
-        if not self.settings.cache_clips:
+        if not (self.settings.cache_clips and job.cache):
             return await self._made(job, taken)
         key = await asyncio.to_thread(job.content_key)
         work, known = await self._cache.get(key, lambda: self._made(job, taken))

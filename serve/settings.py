@@ -58,7 +58,7 @@ class Limits:
 class EngineSettings:
     """How text is generated."""
 
-    name: str = "sequential"
+    name: str = "slot"
     """`slot` (continuous batching) or `sequential`."""
 
     slots: int = 16

@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions`: the OpenAI form, whole or streamed, with the typed report as `emotion`."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -135,13 +135,13 @@ async def chunks(
     yield DONE
 
 
-def failure(error: Exception, request: Request) -> bytes:
+def failure(error: Exception, request: Request, write: Callable[[Any], bytes] = frame) -> bytes:
     """An error inside a stream as its last frame."""
     from cuewise.serve.app import as_error
 
     known = as_error(error, request)
     request.state.error_code = known.code
-    return frame(known.body())
+    return write(known.body())
 
 
 def usage_of(answer: Answer) -> dict[str, Any]:

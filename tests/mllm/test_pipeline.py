@@ -7,13 +7,15 @@ from tiny import tiny_model, tiny_processor
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError
-from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
-from cuewise.mllm.report import CHANNELS, EmotionReport
+from cuewise.mllm.pipeline import ENGINES, AnalyzeError, Analyzer, ClipError
+from cuewise.mllm.question import Question
+from cuewise.mllm.report import CHANNELS, EmotionReport, parse
 
 
-@pytest.fixture(scope="module")
-def analyzer():
-    with Analyzer(tiny_model(), tiny_processor(), name="tiny", media=MediaConfig(num_frames=4)) as analyzer:
+@pytest.fixture(scope="module", params=ENGINES)
+def analyzer(request):
+    media = MediaConfig(num_frames=4)
+    with Analyzer(tiny_model(), tiny_processor(), name="tiny", media=media, engine=request.param) as analyzer:
         yield analyzer
 
 
@@ -124,3 +126,47 @@ def test_a_saved_and_loaded_model_gives_the_same_report(analyzer, clips, tmp_pat
         again = loaded.analyze(clips[0], form="direct")
     first = analyzer.analyze(clips[0], form="direct")
     assert content(again) | {"model": ""} == content(first) | {"model": ""}
+
+
+def test_engines_give_the_same_reports(analyzer, clips):
+    with Analyzer(analyzer.model, analyzer.processor, name="tiny", media=MediaConfig(num_frames=4)) as plain:
+        for mine, theirs in zip(analyzer.analyze_many(clips), plain.analyze_many(clips)):
+            assert mine.text == theirs.text
+            assert close(content(mine), content(theirs), 2e-4)
+
+
+def test_channels_that_are_left_out_are_absent_with_the_reason(analyzer, clips):
+    answer = next(analyzer.answer_many([(clips[0], Question(channels=("voice",)))]))
+    assert {name for name, info in answer.report.streams.items() if info.present} == {"voice"}
+    assert answer.report.streams["words"].why == answer.report.streams["scene"].why == "left out by the caller"
+    assert set(answer.media_tokens) <= {"voice", "fused"} and "no face, words, scene" in answer.prompt
+    whole = next(analyzer.answer_many([(clips[0], Question())]))
+    assert whole.report.streams["scene"].present, "leaving channels out of one question changes no other"
+
+
+def test_an_unknown_channel_is_named():
+    with pytest.raises(ValueError, match="unknown channel 'smell'; channels are face, voice, words, scene"):
+        Question(channels=("smell",))
+
+
+@pytest.mark.parametrize("form", ["explained", "direct"])
+def test_a_guided_answer_has_no_problem_even_from_an_untrained_model(analyzer, clips, form):
+    question = Question(form=form, guided=True, max_tokens=700, temperature=1.0, seed=3)
+    answer = next(analyzer.answer_many([(clips[0], question)]))
+    if answer.finish_reason == "length":
+        pytest.skip("the untrained model wrote to its limit")
+    parsed = parse(answer.report.text, answer.report.duration)
+    assert parsed.form == form and not parsed.problems
+
+
+def test_an_answer_held_to_a_json_schema_is_read_as_json(analyzer, clips):
+    schema = {"type": "object", "properties": {"emotions": {"type": "array", "items": {"enum": ["sad", "happy"]},
+              "minItems": 1, "maxItems": 1}}, "required": ["emotions"], "additionalProperties": False}  # fmt: skip
+    answer = next(analyzer.answer_many([(clips[2], Question(schema=schema))]))
+    assert answer.report.text in ('{"emotions":["sad"]}', '{"emotions":["happy"]}')
+    assert answer.report.emotions[0].label in ("sad", "happy") and answer.report.form == "direct"
+
+
+def test_an_unknown_engine_is_named():
+    with pytest.raises(AnalyzeError, match="no engine 'warp'; engines are sequential, slot"):
+        Analyzer(tiny_model(), tiny_processor(), name="tiny", engine="warp")
