@@ -37,16 +37,23 @@ class AdaptivePool(Compressor):
 
     def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
         states, valid, times_s = valid_first(states, mask, times_s)
-        count, bins = valid.sum(1)[:, None], torch.arange(self.config.tokens, device=states.device)[None]
-        low, high = bins * count // self.config.tokens, -(-(bins + 1) * count // self.config.tokens)
-        at = torch.arange(states.shape[1], device=states.device)[None, :, None]
-        member = (at >= low[:, None]) & (at < high[:, None])
-        share = (member / member.sum(1, keepdim=True)).to(states.dtype)
+        member = adaptive_members(valid, self.config.tokens)
         exists = torch.ones_like(member[:, 0])
-        none = torch.zeros_like(bins[0], dtype=torch.bool)
-        return Compressed(
-            torch.einsum("bnk,bnc->bkc", share, states), exists, member_times(member, times_s), none
-        )  # fmt: skip
+        return Compressed(adaptive_mean(states, member), exists, member_times(member, times_s), ~exists[0])
+
+
+def adaptive_members(valid: Tensor, bins: int) -> Tensor:
+    """bool [B, N, bins] for clips with their valid states in front; every bin of a clip with states has a member."""
+    count, number = valid.sum(1)[:, None], torch.arange(bins, device=valid.device)[None]
+    low, high = number * count // bins, -(-(number + 1) * count // bins)
+    at = torch.arange(valid.shape[1], device=valid.device)[None, :, None]
+    return (at >= low[:, None]) & (at < high[:, None])
+
+
+def adaptive_mean(states: Tensor, member: Tensor) -> Tensor:
+    """states [B, N, C], member [B, N, K] -> [B, K, C]: mean of each bin; 0 for a clip without states."""
+    share = member / member.sum(1, keepdim=True).clamp(min=1)
+    return torch.einsum("bnk,bnc->bkc", share.to(states.dtype), states)
 
 
 def group4(states: Tensor) -> Tensor:

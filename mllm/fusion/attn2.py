@@ -9,9 +9,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from cuewise.mllm.fusion.base import Fusion, FusionConfig
+from cuewise.mllm.fusion.base import (
+    Fusion,
+    FusionConfig,
+    StreamStates,
+    given_streams,
+    in_config_order,
+    masked_softmax,
+)
 from cuewise.mllm.registry import FUSIONS
 
 
@@ -46,23 +52,14 @@ class Attn2(Fusion):
         )  # fmt: skip
         self.out = nn.Linear(config.hidden, d_model)
 
-    def forward(self, means: dict[str, Tensor], present: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """A stream that is missing in `means` counts as absent for all clips."""
-        given = [name for name in self.config.streams if name in means]
-        if not given:
-            raise ValueError(f"prefusion attn2 got none of its streams ({', '.join(self.config.streams)})")
+    def forward(
+        self, means: dict[str, Tensor], present: dict[str, Tensor], states: dict[str, StreamStates] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        given = given_streams(self.config, means, "attn2")
         there = torch.stack([present[name] for name in given], 1)
         hidden = torch.stack([self.inputs[name](means[name]) for name in given], 1) * there.unsqueeze(-1)
         context = hidden.sum(1, keepdim=True) / there.sum(1).clamp(min=1)[:, None, None]
         score = self.score(torch.cat([hidden, context.expand_as(hidden)], -1)).squeeze(-1)
-        weight = _masked_softmax(score.float(), there)
+        weight = masked_softmax(score.float(), there)
         token = self.out(torch.einsum("bm,bmh->bh", weight.to(hidden.dtype), hidden)).unsqueeze(1)
-        columns = [weight[:, given.index(name)] if name in given else torch.zeros_like(weight[:, 0])
-                   for name in self.config.streams]  # fmt: skip
-        return token, torch.stack(columns, 1)
-
-
-def _masked_softmax(score: Tensor, there: Tensor) -> Tensor:
-    """[B, M] -> weights that sum to 1 over the present streams, all 0 where none is present."""
-    lowest = torch.finfo(score.dtype).min
-    return functional.softmax(score.masked_fill(~there, lowest), 1) * there
+        return token, in_config_order(weight, given, self.config)

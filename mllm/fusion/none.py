@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cuewise.mllm.fusion.base import Fusion, FusionConfig
+from cuewise.mllm.fusion.base import Fusion, FusionConfig, StreamStates
 from cuewise.mllm.registry import FUSIONS
 
 
@@ -24,5 +24,7 @@ class NoFusion(Fusion):
         super().__init__()
         self.config = config
 
-    def forward(self, means: dict[str, Tensor], present: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, means: dict[str, Tensor], present: dict[str, Tensor], states: dict[str, StreamStates] | None = None
+    ) -> tuple[Tensor, Tensor]:
         raise RuntimeError("prefusion `none` makes no token; ask num_tokens before calling it")
