@@ -1,0 +1,1 @@
+"""Judges: models or rules that read answers for a metric. See docs/judges.md."""
