@@ -2,7 +2,9 @@
 
 Shapes: B clips, T items of a stream. A batch is a flat dict of ``{stream}_values [B, T, ...]``,
 ``{stream}_mask [B, T]`` and, for streams with times, ``{stream}_times_s [B, T]``. A stream that no clip has is not in
-it; a clip without the stream has a mask of False throughout, and its values never enter an encoder.
+it; a clip without the stream has a mask of False throughout, and its values never enter an encoder. Streams that a
+frozen encoder has read already (`cuewise.mllm.cache`) come as ``{stream}_states [B, N, C]`` instead of values, with
+mask and times of the states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from cuewise.mllm.streams import STREAMS
 
-FIELDS = ("values", "mask", "times_s")
+FIELDS = ("values", "states", "mask", "times_s")
 BATCH_KEYS = tuple(f"{stream}_{name}" for stream in STREAMS for name in FIELDS)
 
 
@@ -30,6 +32,9 @@ class StreamTensors:
     mask: Tensor | None = None
     """bool [T], True for valid items; None when all are."""
 
+    items: int | None = None
+    """Where `values` are encoder states [N, C]: the valid items that they were made of. None for what encoders eat."""
+
     def __post_init__(self) -> None:
         if self.mask is None:
             self.mask = torch.ones(len(self.values), dtype=torch.bool)
@@ -38,8 +43,8 @@ class StreamTensors:
 
     @property
     def length(self) -> int:
-        """Valid items."""
-        return int(self.mask.sum())
+        """Valid items, of the input of the encoder."""
+        return int(self.mask.sum()) if self.items is None else self.items
 
 
 @dataclass(slots=True)
@@ -65,6 +70,10 @@ def collate(clips: Sequence[ClipTensors], device: str | torch.device | None = No
             continue
         longest = max(len(item.values) for item in given.values())
         sample = next(iter(given.values()))
+        encoded = sample.items is not None
+        if any((item.items is not None) != encoded for item in given.values()):
+            raise ValueError(f"some clips of the batch bring encoder states for {name} and others raw values; "
+                             "encode all of them or none")  # fmt: skip
         values = sample.values.new_zeros(len(clips), longest, *sample.values.shape[1:])
         mask = torch.zeros(len(clips), longest, dtype=torch.bool)
         times = None if sample.times_s is None else torch.zeros(len(clips), longest)
@@ -73,7 +82,7 @@ def collate(clips: Sequence[ClipTensors], device: str | torch.device | None = No
             mask[index, : len(item.values)] = item.mask
             if times is not None:
                 times[index, : len(item.values)] = item.times_s
-        batch |= {f"{name}_values": values, f"{name}_mask": mask}
+        batch |= {f"{name}_{'states' if encoded else 'values'}": values, f"{name}_mask": mask}
         if times is not None:
             batch[f"{name}_times_s"] = times
     return {key: value.to(device) if device is not None else value for key, value in batch.items()}
