@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.compressors import Projector
+from cuewise.mllm.fusion import StreamStates
 from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, Reading, SpokenReading, StreamHead
 from cuewise.mllm.media_tokens import MediaTokens, StreamReading
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS, FUSIONS
@@ -45,6 +46,9 @@ class EncodedStream:
 
     state_mask: Tensor | None = None
     """bool [B, N], True for valid states."""
+
+    states: Tensor | None = None
+    """[B, N, C] encoder states, kept where the pre-fusion reads them."""
 
 
 @dataclass(slots=True)
@@ -102,7 +106,7 @@ class StreamTower(nn.Module):
         self.encoder = ENCODERS.build(config.encoder)
         self.compressor = COMPRESSORS.build(config.compressor, self.encoder.d_out)
         summary = self.compressor.config.summary
-        self.projector = Projector(config.projector, self.encoder.d_out, d_model, summary)
+        self.projector = Projector(config.projector, self.compressor.d_out, d_model, summary)
         self.head = StreamHead(self.encoder.d_out, heads)
         self.units = ActionUnitHead(self.encoder.d_out, units) if units else None
         self.spoken = SpokenReading(len(heads.labels), d_model) if heads.spoken and heads.labels and summary else None
@@ -123,7 +127,7 @@ class StreamTower(nn.Module):
             tokens = tokens + self.spoken(reading.logits)[:, None] * pooled.is_summary[:, None]
         return EncodedStream(
             tokens=tokens, mask=pooled.mask, times_s=pooled.times_s, present=valid.any(1), reading=reading, mean=mean,
-            aus=self.units(states) if self.units is not None else None, state_mask=valid,
+            aus=self.units(states) if self.units is not None else None, state_mask=valid, states=states,
         )  # fmt: skip
 
 
@@ -193,6 +197,7 @@ class MediaEncoder(nn.Module):
             tokens=scatter(item.tokens), mask=scatter(item.mask), times_s=scatter(item.times_s),
             present=scatter(item.present), reading=Reading(*(scatter(part) for part in item.reading)),
             mean=scatter(item.mean), aus=scatter(item.aus), state_mask=scatter(item.state_mask),
+            states=scatter(item.states) if self.fusion.needs_states else None,
         )  # fmt: skip
 
     def _fuse(self, encoded: EncodedBatch, present: dict[str, Tensor]) -> EncodedStream | None:
@@ -200,8 +205,12 @@ class MediaEncoder(nn.Module):
         if not members or not self.fusion_plan.num_tokens(members):
             return None
         means = {name: encoded.streams[name].mean for name in members}
-        tokens, encoded.fusion_weights = self.fusion(means, present)
+        states = None
+        if self.fusion.needs_states:
+            states = {name: StreamStates(encoded.streams[name].states, encoded.streams[name].state_mask)
+                      for name in members}  # fmt: skip
+        tokens, encoded.fusion_weights = self.fusion(means, present, states)
         there = torch.stack([present[name] for name in members]).any(0)
-        mask = there.unsqueeze(1)
+        mask = there.unsqueeze(1).expand(-1, tokens.shape[1])
         times = torch.zeros(mask.shape, device=mask.device)
         return EncodedStream(tokens * mask.unsqueeze(-1), mask, times, there)
