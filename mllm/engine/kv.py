@@ -1,7 +1,7 @@
 """Keys and values: of one prompt while it is read, and of all answers being written side by side.
 
-Both are `transformers` caches, so any decoder with plain full attention runs on them unchanged. The model calls `update`
-once per layer; which rows and positions are meant is set beforehand.
+They are `transformers` caches, so any decoder with plain full attention runs on them unchanged. The model calls
+`update` once per layer; which rows and positions are meant is set beforehand.
 
 Shapes: S slots, h key/value heads, C capacity, D head width, T prompt tokens, B rows of a step, L visible positions.
 """
@@ -28,7 +28,7 @@ class _Layer(CacheLayerMixin):
 
     is_sliding = False
 
-    def __init__(self, cache: "PromptCache | SlotCache"):
+    def __init__(self, cache: "_OwnCache"):
         super().__init__()
         self._cache = cache
 
@@ -52,12 +52,10 @@ class _Layer(CacheLayerMixin):
 
 
 class _OwnCache(Cache):
-    """Per-layer tensors that are made when a layer is first written."""
+    """What the library asks a cache for."""
 
     def __init__(self) -> None:
         super().__init__(layers=[_Layer(self)])
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
 
     @property
     def seen(self) -> int:
@@ -72,27 +70,22 @@ class _OwnCache(Cache):
     def get_mask_sizes(self, query_length: int | Tensor, *_: object, **__: object) -> tuple[int, int]:
         return self.layers[0].get_mask_sizes(query_length)
 
-    def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
-
-class PromptCache(_OwnCache):
-    """Keys and values [1, h, T, D] of one prompt, filled chunk by chunk."""
+class PromptCache:
+    """Keys and values [1, h, T, D] of one prompt, filled chunk by chunk through a `PackCache`."""
 
     def __init__(self, length: int):
-        super().__init__()
         self.length = length
         self.filled = 0
         """Positions that all layers hold."""
 
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
         self.logits: Tensor | None = None
         """Logits [vocabulary] behind the last position, once the prompt is whole."""
 
-    @property
-    def seen(self) -> int:
-        return self.filled
-
-    def update(self, key: Tensor, value: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add positions behind the filled ones; returns all up to there."""
         if layer == len(self.keys):
             for tensors, new in ((self.keys, key), (self.values, value)):
                 tensors.append(new.new_empty(1, new.shape[1], self.length, new.shape[3]))
@@ -112,6 +105,58 @@ class PromptCache(_OwnCache):
                 mine.append(own)
         self.filled = length
 
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+
+class PackCache(_OwnCache):
+    """Chunks of several prompts read in one pass, one behind the other in a single row.
+
+    Args:
+        parts: (prompt, tokens of it in this pass).
+    """
+
+    def __init__(self, parts: list[tuple[PromptCache, int]]):
+        super().__init__()
+        self.parts = parts
+
+    @property
+    def seen(self) -> int:
+        return sum(cache.filled for cache, _ in self.parts)
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        if len(self.parts) == 1:
+            return self.parts[0][0].write(layer, key, value)
+        sizes = [size for _, size in self.parts]
+        shown = [
+            cache.write(layer, part_key, part_value)
+            for (cache, _), part_key, part_value in zip(self.parts, key.split(sizes, 2), value.split(sizes, 2))
+        ]
+        if self.seen == 0:
+            return key, value
+        return torch.cat([pair[0] for pair in shown], 2), torch.cat([pair[1] for pair in shown], 2)
+
+    def positions(self, device: torch.device) -> Tensor:
+        """Position of every token of this pass in its own prompt, [1, tokens]."""
+        return torch.cat([
+            torch.arange(cache.filled, cache.filled + size, device=device) for cache, size in self.parts
+        ])[None]  # fmt: skip
+
+    def mask(self, device: torch.device) -> Tensor | None:
+        """Who sees whom, [1, 1, tokens, visible]; None for a single prompt from its beginning."""
+        if len(self.parts) == 1 and self.seen == 0:
+            return None
+        blocks = [
+            torch.ones(size, cache.filled + size, dtype=torch.bool, device=device).tril(cache.filled)
+            for cache, size in self.parts
+        ]  # fmt: skip
+        return torch.block_diag(*blocks)[None, None] if len(blocks) > 1 else blocks[0][None, None]
+
+    def commit(self) -> None:
+        """The pass is over: its positions count as filled."""
+        for cache, size in self.parts:
+            cache.filled += size
+
 
 class SlotCache(_OwnCache):
     """Keys and values [S, h, C, D] of all answers; rows in use are 0..B-1 without a gap.
@@ -123,6 +168,8 @@ class SlotCache(_OwnCache):
     def __init__(self, slots: int):
         super().__init__()
         self.slots, self.capacity = slots, 0
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
         self._low = self._high = self._visible = 0
         self._rows = self._positions = None
 
@@ -170,6 +217,9 @@ class SlotCache(_OwnCache):
     def wipe(self, row: int) -> None:
         for tensor in (*self.keys, *self.values):
             tensor[row].zero_()
+
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
     def _pairs(self, prompt: PromptCache) -> Iterable[tuple[Tensor, Tensor]]:
         return zip((*self.keys, *self.values), (*prompt.keys, *prompt.values))

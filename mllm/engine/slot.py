@@ -18,15 +18,11 @@ from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
 from cuewise.mllm.engine.kv import PromptCache, SlotCache
-from cuewise.mllm.engine.prefix import PrefixCache, fingerprints
+from cuewise.mllm.engine.prefix import PrefixCache
+from cuewise.mllm.engine.reading import FAULTS, Reader
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.sampling import choose_plain
 from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
-from cuewise.mllm.engine.sequential import prompt_rows
-
-FAULTS = (RuntimeError, ValueError, IndexError, TypeError)
-"""What a bad request may raise inside the model; anything else is a fault of the engine itself."""
-
 
 @dataclass(slots=True)
 class SlotOptions:
@@ -35,8 +31,11 @@ class SlotOptions:
     slots: int = 16
     """Answers written at once."""
 
-    chunk: int = 256
-    """Prompt tokens read between two steps."""
+    chunk: int = 128
+    """Tokens of one prompt read between two steps; four times as many while no answer is being written."""
+
+    pack: int = 256
+    """Tokens of all prompts read between two steps, likewise."""
 
     bucket: int = 32
     """Visible positions are rounded up to a multiple of this."""
@@ -54,19 +53,9 @@ class SlotOptions:
     """Seconds without a finished step after which `healthy` is False while work is in flight."""
 
     def __post_init__(self) -> None:
-        for name in ("slots", "chunk", "bucket", "max_waiting"):
+        for name in ("slots", "chunk", "pack", "bucket", "max_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"engine.{name} must be >= 1, got {getattr(self, name)}")
-
-
-@dataclass(slots=True)
-class _Reading:
-    """A prompt being read."""
-
-    ticket: Ticket
-    rows: Tensor | None
-    cache: PromptCache
-    marks: list[tuple[int, bytes]]
 
 
 @dataclass(slots=True)
@@ -107,9 +96,9 @@ class SlotEngine:
         self._intake, self._watch = Intake(self.options.max_waiting), Watch(self.options.stall_s)
         self._slots = SlotCache(self.options.slots)
         self._rows: list[_Row] = []
-        self._reading: _Reading | None = None
         self._starts: deque[tuple[Sample, PromptCache]] = deque()
         self._stats = EngineStats()
+        self._reader = Reader(decoder, self.prefixes, self._stats, self.options.chunk, self.options.pack)
 
     # The contract
 
@@ -130,7 +119,7 @@ class SlotEngine:
             if self._rows:
                 events += self._decode()
             self._watch.step_took(time.perf_counter() - began)
-            if events or not (self._rows or self._reading or self._starts or len(self._intake)):
+            if events or not (self._rows or self._reader.readings or self._starts or len(self._intake)):
                 return events
 
     def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
@@ -145,7 +134,7 @@ class SlotEngine:
     def stats(self) -> EngineStats:
         stats = copy.copy(self._stats)
         stats.waiting, stats.refused = len(self._intake), self._intake.refused
-        stats.running = len(self._rows) + len(self._starts) + (self._reading is not None)
+        stats.running = len(self._rows) + len(self._starts) + len(self._reader.readings)
         stats.longest_step_s = self._watch.longest_s
         stats.prefix_tokens = self.prefixes.tokens
         stats.kv_bytes = self._slots.nbytes() + self.prefixes.nbytes()
@@ -158,7 +147,7 @@ class SlotEngine:
         self._intake.clear()
         self._rows.clear()
         self._starts.clear()
-        self._reading = None
+        self._reader.readings.clear()
         self.prefixes.clear()
         self._slots = SlotCache(self.options.slots)
 
@@ -170,10 +159,10 @@ class SlotEngine:
         for ticket in self._intake.sweep(now):
             events += end_all(ticket, ticket.over(now))
             self._close(ticket)
-        if self._reading and (reason := self._reading.ticket.over(now)):
-            events += end_all(self._reading.ticket, reason)
-            self._close(self._reading.ticket)
-            self._reading = None
+        for ticket in [reading.ticket for reading in self._reader.readings if reading.ticket.over(now)]:
+            self._reader.drop(ticket)
+            events += end_all(ticket, ticket.over(now))
+            self._close(ticket)
         for sample, _ in [start for start in self._starts if start[0].ticket.over(now)]:
             events.append(sample.end(sample.ticket.over(now)))
             self._close(sample.ticket)
@@ -207,87 +196,42 @@ class SlotEngine:
     # Reading prompts
 
     def _read(self) -> list[TokenEvent]:
-        """Start answers whose prompt is read, and read on for one chunk."""
-        began, events, budget = time.perf_counter(), [], self.options.chunk
-        while len(self._rows) < self.options.slots:
-            if self._starts:
-                if not self._fits(self._starts[0][0].ticket):
-                    break
-                events += self._begin(*self._starts.popleft())
-            elif budget <= 0 or not (self._reading or self._take()):
-                break
-            else:
-                ticket = self._reading.ticket
-                try:
-                    budget -= self._read_chunk(self._reading, budget)
-                except FAULTS as error:
-                    self._reading = None
-                    events += end_all(ticket, "error", str(error))
-                    self._close(ticket)
-        self._stats.prefill_s += time.perf_counter() - began
+        """Start answers whose prompt is read, and read on for one pass."""
+        events = self._start()
+        free = self.options.slots - len(self._rows) - len(self._starts)
+        for ticket, outcome in self._reader.read(free, bool(self._rows), lambda: self._intake.take(self._fits_behind)):
+            try:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                samples = [self._sample(ticket, number) for number in range(ticket.request.n)]
+            except FAULTS as error:
+                events += end_all(ticket, "error", str(error))
+                self._close(ticket)
+                continue
+            ticket.first = time.monotonic()
+            self._starts.extend((sample, outcome) for sample in samples)
+        return events + self._start()
+
+    def _start(self) -> list[TokenEvent]:
+        """Give free rows to answers whose prompt is read."""
+        events = []
+        while self._starts and len(self._rows) < self.options.slots and self._fits(self._starts[0][0].ticket):
+            events.append(self._begin(*self._starts.popleft()))
         return events
 
-    def _fits(self, ticket: Ticket) -> bool:
+    def _fits(self, ticket: Ticket, ahead: int = 0) -> bool:
         """Whether another answer to this request stays within the token budget; one alone always does."""
+        held = ahead + sum(row.reserved for row in self._rows)
         limit = self.options.max_tokens
-        room = min(ticket.request.sampling.max_tokens, self.max_length - ticket.length)
-        held = sum(row.reserved for row in self._rows)
-        return limit is None or held == 0 or held + ticket.length + room <= limit
+        return limit is None or held == 0 or held + self._need(ticket) <= limit
 
-    def _take(self) -> bool:
-        """Make the next waiting request the one that is read."""
-        ticket = self._intake.take(self._fits)
-        if ticket is None:
-            return False
-        ticket.began = time.monotonic()
-        cache = PromptCache(ticket.length)
-        self._reading = _Reading(ticket, None, cache, [])
-        if self.prefixes.max_tokens:
-            self._reading.marks = fingerprints(ticket.request)
-            known, ticket.cached = self.prefixes.find(self._reading.marks)
-            if ticket.cached == ticket.length:
-                self._reading.cache = known
-            elif known is not None:
-                cache.copy_start(known, ticket.cached)
-        self._stats.prompt_tokens += ticket.length
-        self._stats.cached_tokens += ticket.cached
-        return True
+    def _fits_behind(self, ticket: Ticket) -> bool:
+        """Whether the prompt of the next waiting request should be read now, behind those that are being read."""
+        return self._fits(ticket, sum(self._need(reading.ticket) for reading in self._reader.readings))
 
-    def _read_chunk(self, reading: _Reading, budget: int) -> int:
-        """Read at most `budget` tokens of the prompt; returns what they cost. A whole prompt is made ready to start."""
-        ticket, cache = reading.ticket, reading.cache
-        cost = 0
-        if cache.logits is None:
-            if reading.rows is None:
-                reading.rows = prompt_rows(self.embed, ticket.request)
-            # Behind a long beginning a token costs more, so that fewer make up a chunk.
-            size = max(16, min(budget, 8 * budget * self.options.chunk // (8 * self.options.chunk + cache.filled)))
-            chunk = reading.rows[cache.filled : cache.filled + size]
-            logits = self._forward_prompt(chunk, cache)
-            cache.filled += len(chunk)
-            cost = len(chunk) if cache.filled == cache.length else budget
-            if cache.filled < cache.length:
-                return cost
-            cache.logits = logits
-            if reading.marks and torch.isfinite(logits.max()):
-                self.prefixes.store(reading.marks, cache)
-        samples = [self._sample(ticket, number) for number in range(ticket.request.n)]
-        self._starts.extend((sample, cache) for sample in samples)
-        ticket.first = time.monotonic()
-        self._reading = None
-        return cost
-
-    def _forward_prompt(self, rows: Tensor, cache: PromptCache) -> Tensor:
-        """Logits [vocabulary] behind the last of the rows [n, d], which follow what the cache holds."""
-        past, size = cache.filled, len(rows)
-        positions = torch.arange(past, past + size, device=rows.device)[None]
-        mask = None
-        if past:
-            mask = torch.arange(past + size, device=rows.device)[None] <= positions[0][:, None]
-            mask = mask[None, None]
-        output = self.decoder(inputs_embeds=rows[None], attention_mask=mask, position_ids=positions,
-                              past_key_values=cache, use_cache=True, logits_to_keep=1)  # fmt: skip
-        return output.logits[0, -1]
+    def _need(self, ticket: Ticket) -> int:
+        """Positions that one answer to this request may fill."""
+        return ticket.length + min(ticket.request.sampling.max_tokens, self.max_length - ticket.length)
 
     def _sample(self, ticket: Ticket, number: int) -> Sample:
         request = ticket.request
@@ -295,7 +239,7 @@ class SlotEngine:
         text = Detokenizer(self.tokenizer, request.sampling.stop)
         return Sample(ticket, number, text, self.end_ids, self.max_length, matcher)
 
-    def _begin(self, sample: Sample, prompt: PromptCache) -> list[TokenEvent]:
+    def _begin(self, sample: Sample, prompt: PromptCache) -> TokenEvent:
         """The first token of an answer; it takes the next row unless it ends at once."""
         try:
             event = sample.take(*sample.choose(prompt.logits))
@@ -307,7 +251,7 @@ class SlotEngine:
         else:
             self._slots.install(len(self._rows), prompt)
             self._rows.append(_Row(sample, prompt.length))
-        return [event]
+        return event
 
     # Writing answers
 
