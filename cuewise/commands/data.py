@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("out", type=Path, help="rows file to write (.jsonl)")
     build.add_argument("--split", help="only this split: train, dev or test")
 
-    doctor = jobs.add_parser("doctor", help="examine a rows file: missing media, bad spans, leaks between splits")
-    doctor.add_argument("rows", type=Path, help="rows file (.jsonl)")
+    doctor = jobs.add_parser("doctor", help="examine a rows file (missing media, bad spans, leaks) or a media cache")
+    doctor.add_argument("rows", type=Path, help="rows file (.jsonl), or the folder of a media cache")
+    doctor.add_argument("--prune", action="store_true", help="media cache: remove damaged entries and cut-off writes")
+    doctor.add_argument("--max-gb", type=float, metavar="GB", help="media cache, with --prune: keep no more than this")
     doctor.add_argument("--root", type=Path, help="folder that media paths are relative to (default: that of the file)")
 
     jobs.add_parser("list", help="name the corpora that can be built")
@@ -64,12 +66,27 @@ def _build(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from cuewise.data_recipes.doctor import examine
 
+    if args.rows.is_dir():
+        return _cache_doctor(args)
     try:
         findings = examine(args.rows, args.root)
     except ValueError as error:
         raise UserError(str(error)) from error
     print(findings)
     return findings.status
+
+
+def _cache_doctor(args: argparse.Namespace) -> int:
+    from cuewise.mllm.cache import examine_cache, is_cache
+
+    if not is_cache(args.rows):
+        raise UserError(f"{args.rows} is a folder but no media cache; give a rows file (.jsonl) or a cache's folder")
+    if args.max_gb is not None and not args.prune:
+        raise UserError(f"--max-gb {args.max_gb:g} removes entries; say --prune as well")
+    report = examine_cache(args.rows, prune=args.prune,
+                           max_bytes=None if args.max_gb is None else int(args.max_gb * 2**30))  # fmt: skip
+    print(report)
+    return report.status
 
 
 def _list(args: argparse.Namespace) -> int:
