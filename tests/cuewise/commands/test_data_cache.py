@@ -13,7 +13,7 @@ def test_a_damaged_cache_is_reported_then_pruned(tmp_path, capsys):
     store.path("0" * 64).write_bytes(b"torn")
     assert main(["data", "doctor", str(tmp_path)]) == 2
     assert "damaged entry" in capsys.readouterr().out
-    assert main(["data", "doctor", str(tmp_path), "--prune", "--max-gb", "0.0000005"]) == 0
+    assert main(["data", "doctor", str(tmp_path), "--prune", "--max-gb", "0.000001"]) == 0
     assert "1 entries" in capsys.readouterr().out
     assert main(["data", "doctor", str(tmp_path)]) == 0
 
