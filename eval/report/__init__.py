@@ -10,8 +10,9 @@ compare_folders("runs/a", "runs/b", out="runs/a-against-b")
 from collections.abc import Sequence
 from pathlib import Path
 
-from .compare import Comparison, compare_folders
+from .compare import compare_folders
 from .compare_text import render_text
+from .comparison import Comparison
 from .figures_data import build_figures
 from .files import write_text
 from .html import render_html

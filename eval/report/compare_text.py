@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from . import drawings as draw
-from .compare import Comparison, Difference, to_json
+from .comparison import Comparison, Difference, to_json
 from .files import write_text
 from .html import contents, page
 from .markdown import safe
 from .markup import Markup, breakable, join, tag
 from .reading import sample_line
 from .sections import section, table
+from .statistics import ITSELF
 from .tables import interval, number, percent
 
 FORMATS = (".json", ".md", ".html")
@@ -26,7 +27,7 @@ def render_text(found: Comparison) -> str:
     widths = [max(map(len, column)) for column in zip(heads, *rows)]
     lines = [*_facts(found), *(f"warning: {words}" for words in found.warnings), ""]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (heads, *rows)]
-    lines += ["", *dict.fromkeys(_how(d) for d in found.differences)]
+    lines += ["", *_how(found)]
     return printable("\n".join([*lines, *(f"not compared: {words}" for words in found.left_out)]))
 
 
@@ -44,7 +45,7 @@ def render_markdown(found: Comparison) -> str:
              f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]  # fmt: skip
     for d in found.differences:
         lines.append(f"| {' | '.join(map(safe, (d.dataset, d.metric, *_cells(d), d.basis)))} |")
-    lines += ["", *(f"- {safe(words)}" for words in dict.fromkeys(_how(d) for d in found.differences))]
+    lines += ["", *(f"- {safe(words)}" for words in _how(found))]
     lines += [f"- Not compared: {safe(words)}" for words in found.left_out]
     lines += ["", f"## Samples that changed most ({safe(found.read_by[1])} on {safe(found.read_by[0])})", ""]
     for c in found.changed:
@@ -96,10 +97,14 @@ def _facts(found: Comparison) -> list[str]:
     return [*lines, f"suite {found.suite}: {scope}the second"]
 
 
-def _how(d: Difference) -> str:
-    words = f"{d.metric}: {d.averaging}; {d.direction}; 95 % paired bootstrap over {d.over}, {d.resamples:,} "
-    words += "resamples; p two-sided"
-    return words if d.basis == "the metric itself" else f"{words}; what is compared is the {d.basis}"
+def _how(found: Comparison) -> list[str]:
+    """What was drawn, and per metric how samples became one number."""
+    drawn = dict.fromkeys(f"{d.over}, {d.resamples:,} resamples" for d in found.differences)
+    lines = [f"95 % paired bootstrap over {' or '.join(drawn)}; p is two-sided"] if drawn else []
+    for d in found.differences:
+        words = f"{d.metric}: {d.averaging}; {d.direction}"
+        lines.append(words if d.basis == ITSELF else f"{words}; what is compared is the {d.basis}")
+    return list(dict.fromkeys(lines))
 
 
 def _differences(found: Comparison) -> Markup:
@@ -116,7 +121,7 @@ def _differences(found: Comparison) -> Markup:
         badge = tag("span", verdict, class_=f"badge{tone}")
         rows.append((name, first, second, tag("b", change), drawn, around, p, n, badge))
     heads = ("Metric", "First", "Second", "Difference", "Drawn", "95 % interval", "p", "n", "Verdict")
-    how = [tag("li", words) for words in dict.fromkeys(_how(d) for d in found.differences)]
+    how = [tag("li", words) for words in _how(found)]
     how += [tag("li", f"not compared: {words}") for words in found.left_out]
     caption = "First minus second on the shared samples; shares in %, the upright line is no difference"
     return tag("div", table(heads, rows, caption, "differences"), tag("ul", *how, class_="notes soft"), class_="card")

@@ -7,6 +7,8 @@ from .results import ConflictGap, Coverage, Reliability, WheelTable
 from .tables import number, percent
 
 WIDTH = 400.0
+FEW_ANSWERS = 10
+"""A point of the coverage curve over fewer answers is drawn hollow."""
 
 
 def svg(*parts: Markup | None, width: float, height: float, label: str, class_: str = "drawing") -> Markup:
@@ -105,10 +107,12 @@ def coverage_drawing(data: Coverage) -> Markup:
         parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in at), class_="curve"))
     drawn: list[tuple[float, float]] = []
     for p, (x, y) in zip(points, at):
-        parts.append(tag("circle", cx=x, cy=y, r=3.2, class_="dot"))
+        few = p.n < FEW_ANSWERS
+        parts.append(tag("circle", cx=x, cy=y, r=2.8 if few else 3.2, class_="ring few" if few else "dot"))
         if round(p.threshold * 10) % 2 == 0 and abs(p.threshold * 10 % 1) < 1e-9 and _clear(x, y, drawn):
             drawn.append((x, y))
-            parts.append(_text(x, y - 8, f"≥ {p.threshold:g}", "small"))
+            height_of = y - 8 if y > top + 16 else y + 16
+            parts.append(_text(max(x, left + 14), height_of, f"≥ {p.threshold:g}", "small over"))
     first = points[0].accuracy if points else None
     label = f"Accuracy against coverage of {data.n} answers; {percent(first)} right when all stated answers are kept"
     return svg(*parts, width=WIDTH, height=top + height + 38, label=label)

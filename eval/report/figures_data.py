@@ -221,6 +221,8 @@ def _slice_table(
     within = slices(statistic, [row.groups[column] for row in known], resamples=resamples, seed=seed)
     overall = bootstrap(statistic, len(known), resamples=resamples, seed=seed)
     kept, note = _readable(within, counts)
+    if any(counts[name] < SMALLEST_GROUP for name in kept):
+        note = f"groups under {SMALLEST_GROUP} samples have no interval"
     return SliceTable(
         column=column, dataset=dataset, metric=metric.name, averaging="mean over samples of the per-sample values",
         interval="95% bootstrap over samples", scale=metric.scale, direction=metric.direction,
@@ -238,10 +240,11 @@ def _readable(within: dict[str, Interval], counts: Counter[str]) -> tuple[list[s
     order = sorted(big, key=lambda name: (within[name].value, name))
     half = MOST_GROUPS // 2
     kept = order if len(order) <= MOST_GROUPS else order[:half] + order[-half:]
-    return kept, f"the lowest and the highest of {len(within)} groups; groups under {SMALLEST_GROUP} samples not listed"
+    return kept, f"listed are the lowest and the highest of {len(within)} groups with at least {SMALLEST_GROUP} samples"
 
 
 def _estimate(name: str, interval: Interval, n: int) -> Estimate:
-    defined = interval.value == interval.value
+    """A value with its interval; a handful of samples has none, because resampling them shows too little spread."""
+    defined = interval.value == interval.value and n >= SMALLEST_GROUP
     low, high = (interval.low, interval.high) if defined else (NAN, NAN)
     return Estimate(name=name, value=interval.value, low=low, high=high, n=n)

@@ -134,8 +134,8 @@ def _slices(results: Results) -> list[str]:
         unit = "Value, %" if data.scale == "share" else "Value"
         caption = (f"{safe(data.metric)} on {safe(data.dataset)}: {data.averaging}; {data.interval}; "
                    f"{data.direction}.")  # fmt: skip
-        if data.left_out:
-            caption += f" {data.left_out:,} groups left out ({data.note})."
+        caption += f" {data.note[:1].upper()}{data.note[1:]}." if data.note else ""
+        caption += f" {data.left_out:,} groups are left out here." if data.left_out else ""
         lines += [f"### By {safe(data.column)}", "", *_table((safe(data.column), "n", unit, "95 % interval"), rows), "",
                   caption, ""]  # fmt: skip
     return lines or ["not applicable: no group column holds at least two groups of scored samples", ""]

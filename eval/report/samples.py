@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -61,7 +61,8 @@ class SampleRecord:
 def write_samples(path: str | Path, records: Iterable[SampleRecord]) -> int:
     """Write samples.parquet, a chunk at a time, and return the number of rows. `path` may be the folder of the run.
 
-    The group columns are those of the first chunk that has any; a column that appears later raises ResultsError.
+    Records that come one by one take their group columns from the first of them; a column that appears later raises
+    ResultsError.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -71,7 +72,7 @@ def write_samples(path: str | Path, records: Iterable[SampleRecord]) -> int:
     def write(part: Path) -> None:
         nonlocal total
         chunk = list(islice(rows, _CHUNK))
-        columns = _group_columns(chunk)
+        columns = _group_columns(records if isinstance(records, Sequence) else chunk)
         schema = _schema(pa, columns)
         with pq.ParquetWriter(part, schema, compression="zstd") as out:
             while chunk:
@@ -126,7 +127,7 @@ def _row(record: SampleRecord, columns: list[str]) -> dict[str, Any]:
     return row
 
 
-def _group_columns(records: list[SampleRecord]) -> list[str]:
+def _group_columns(records: Sequence[SampleRecord]) -> list[str]:
     columns = dict.fromkeys(name for record in records for name in record.groups)
     taken = sorted(OWN_COLUMNS & set(columns))
     if taken:

@@ -8,6 +8,7 @@ from .results import Absent, DatasetResult, Results, SliceTable
 from .samples import SampleRecord
 from .tables import Block, Row, blocks, first_errors, headline, interval, number, percent, plain_number
 
+HOW = "How the interval was found"
 SCALE_WORD = {"share": "in %", "plain": "as is"}
 NUMBERS = frozenset({"Value", "Value, %", "95 % interval", "n", "p", "Count", "First", "Second", "Difference", "Change",
                      "Parse rate", "Kept (n)", "Coverage", "Right", "Bin", "Share right", "Score, %"})  # fmt: skip
@@ -125,7 +126,9 @@ def _metric_table(block: Block) -> Markup:
                      row.n, row.averaging, _comparable(row)))  # fmt: skip
     direction = f"; {block.direction}" if block.direction else ""
     caption = f"{block.title} ({SCALE_WORD[block.scale]}{direction})"
-    heads = ("System", "Value", "Drawn", "95 % interval", "n", "Averaging", "Comparable, source")
+    published = any(row.kind == "published" for row in block.rows)
+    last = "Comparable, source" if published else HOW
+    heads = ("System", "Value", "Drawn", "95 % interval", "n", "Averaging", last)
     return table(heads, rows, caption, "results", [row.kind for row in block.rows])
 
 
@@ -135,7 +138,7 @@ def _alone_table(found: Sequence[Block]) -> Markup:
              _value(row, block.scale), draw.strip(row.value, row.low, row.high, block.span),
              interval(row.low, row.high, block.scale) or "none", row.n, row.averaging, _comparable(row))
             for block in found for row in block.rows]  # fmt: skip
-    heads = ("Metric", "Value", "Drawn", "95 % interval", "n", "Averaging", "How the interval was found")
+    heads = ("Metric", "Value", "Drawn", "95 % interval", "n", "Averaging", HOW)
     return table(heads, rows, "Metrics of this run without a published row", "results", ["ours"] * len(rows))
 
 
@@ -239,7 +242,8 @@ def _coverage(results: Results) -> Markup:
         return _absent(title, data, "coverage")
     caption = (
         f"Share right when only answers with at least the marked confidence are kept; n {data.n:,} samples, averaging: "
-        f"{data.averaging}. Useful confidence rises to the left of the dashed line. {_sentence(data.rule)}"
+        f"{data.averaging}. Hollow points are fewer than {draw.FEW_ANSWERS} answers. Useful confidence rises to the "
+        f"left of the dashed line. {_sentence(data.rule)}"
     )
     rows = [(f"{p.threshold:.2f}", f"{p.n:,}", percent(p.coverage), percent(p.accuracy)) for p in data.points]
     numbers = table(("Confidence from", "Kept (n)", "Coverage", "Right"), rows, f"Of {data.n:,} samples", "small-table")
@@ -277,15 +281,15 @@ def _slices(data: SliceTable) -> Markup:
     span = (0.0, 1.0) if data.scale == "share" and min(seen, default=0) >= 0 else (min([0, *seen]), max([1e-9, *seen]))
     rows = [(breakable(e.name), number(e.value, data.scale),
              draw.strip(e.value, e.low, e.high, span, data.overall.value),
-             interval(e.low, e.high, data.scale), f"{e.n:,}") for e in entries]  # fmt: skip
+             interval(e.low, e.high, data.scale) or "none", f"{e.n:,}") for e in entries]  # fmt: skip
     classes = ["overall", *("" for _ in data.groups)]
     unit = "Value, %" if data.scale == "share" else "Value"
     caption = (
         f"{data.metric} on {data.dataset} by {data.column}: {data.averaging}; {data.interval}; {data.direction}; "
         f"n {data.overall.n:,}. The upright line is all samples together."
     )
-    if data.left_out:
-        caption += f" {data.left_out:,} groups are left out here ({data.note}); samples.parquet holds all."
+    caption += f" {_sentence(data.note)}" if data.note else ""
+    caption += f" {data.left_out:,} groups are left out here; samples.parquet holds all." if data.left_out else ""
     words = table((data.column, unit, "Drawn", "95 % interval", "n"), rows, "", "slices", classes)
     return tag("figure", tag("h3", f"By {data.column}"), words, tag("figcaption", caption), class_="card")
 

@@ -114,7 +114,7 @@ def _scalars(parts: dict[str, Any]) -> list[tuple[str, str]]:
         elif isinstance(value, (int, float)):
             found.append((key, f"{value:,}" if isinstance(value, int) else f"{value:.4f}"))
         elif isinstance(value, dict) and value and all(isinstance(v, (int, float, type(None))) for v in value.values()):
-            found.append((key, ", ".join(f"{k} {plain_number(v)}" for k, v in value.items())))
+            found.append((key, clipped(", ".join(f"{k} {plain_number(v)}" for k, v in value.items()))))
     return found
 
 

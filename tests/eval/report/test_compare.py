@@ -10,7 +10,7 @@ from made_run import make_run
 from cuewise.eval.metrics.bootstrap import paired_bootstrap
 from cuewise.eval.report import compare_folders, render_text, write_report
 from cuewise.eval.report.compare import CompareError, Run, compare
-from cuewise.eval.report.compare_text import render_html, render_markdown
+from cuewise.eval.report.compare_text import render_html, render_markdown, write_comparison
 from cuewise.eval.report.results import Results
 from cuewise.eval.report.statistics import ITSELF, STAND_IN, bases_of
 
@@ -117,7 +117,7 @@ def test_folders_are_compared_and_written(pair, tmp_path):
     found = compare_folders(tmp_path / "better", tmp_path / "worse", tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"compare.json", "compare.md", "compare.html"}
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["differences"][0]["n"] == 120
-    compare_folders(tmp_path / "better", tmp_path / "worse", tmp_path / "only.md")
+    write_comparison(tmp_path / "only.md", found)
     assert (tmp_path / "only.md").read_text().startswith("# better against worse")
     text = render_text(found)
     assert "first is better" in text and "150 shared samples; 0 only in the first" in text

@@ -8,6 +8,7 @@ from cuewise.eval.report.figures_data import (
     build_figures,
     conflict_gap,
     coverage_of,
+    finish_reasons,
     reliability_of,
     right_of,
     slice_tables,
@@ -96,3 +97,19 @@ def test_what_cannot_be_drawn_says_why(records):
 def test_the_same_records_give_the_same_figures(run):
     arguments = {"metric": run[0].primary_metric, "dataset": "acted", "resamples": 50}
     assert build_figures(run[1], **arguments) == build_figures(list(run[1]), **arguments)
+
+
+def test_a_handful_of_samples_has_a_value_and_no_interval(run):
+    rows = [record("sad", ["sad"], ident=str(i), scores={"ew_level1": i % 2}) for i in range(20)]
+    for i, row in enumerate(rows):
+        row.groups = {"task": "few" if i < 3 else "many"}
+    (table,) = slice_tables(rows, run[0].primary_metric, "d", resamples=50)
+    few, many = table.groups
+    assert (few.n, few.low, few.high) == (3, None, None) and few.value == pytest.approx(1 / 3)
+    assert many.low < many.value < many.high and "no interval" in table.note
+
+
+def test_endings_are_counted_and_invented_ones_together():
+    rows = [record("sad", [], finish_reason=f"r{i}") for i in range(30)] + [record("sad", [], finish_reason="stop")] * 3
+    found = finish_reasons([*rows, record("sad", [], error="x: y"), record("sad", [])])
+    assert found["stop"] == 3 and found["any other"] == 21 and sum(found.values()) == 35 and len(found) == 13

@@ -56,3 +56,13 @@ def test_damage_is_named(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "samples.parquet")
     with pytest.raises(ResultsError, match="row 0, column `gt` is no JSON"):
         read_samples(tmp_path)
+
+
+def test_a_column_that_appears_late_is_kept_in_a_list_and_refused_in_a_stream(tmp_path):
+    records = [SampleRecord(id=str(i), dataset="d", gt="sad") for i in range(2501)]
+    records[-1].groups = {"late": "x"}
+    write_samples(tmp_path, records)
+    assert [r.groups["late"] for r in read_samples(tmp_path)[2499:]] == [None, "x"]
+    with pytest.raises(ResultsError, match="'2500' has a group column `late` that earlier samples lack"):
+        write_samples(tmp_path / "again.parquet", iter(records))
+    assert not (tmp_path / "again.parquet").exists()
