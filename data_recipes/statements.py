@@ -4,7 +4,7 @@
         row.statement.text, row.statement.correct, row.task      # task is the dimension
 
 Four dimensions: sentiment ``polarity`` (flipped), ``emotion`` (another core emotion), ``scene`` (what is seen and
-heard: the opposite claim, or a sentence that is not said), ``subjectivity`` (which reading most people chose, reversed).
+heard: the opposite claim, or a sentence that is not said), ``subjectivity`` (what most people chose, reversed).
 Every pair holds one right and one wrong statement, so a model that always says yes is right in half of them.
 """
 
