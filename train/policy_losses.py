@@ -13,7 +13,8 @@ LOG_RATIO_LIMIT = 20.0
 
 def token_logprobs(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probability of `targets` [..., N] under `logits` [..., N, V], in float32 at least."""
-    logits = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = logits if temperature == 1 else logits / temperature
     return torch.gather(logits, -1, targets.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 
