@@ -42,6 +42,12 @@ class RunConfig:
     selection: str = SELECTION
     """How the system under test was chosen; printed with every number."""
 
+    judge: str | None = None
+    """What `load_judge` takes: reads free text and scores it where a suite wants a judge."""
+
+    embedder: str | None = None
+    """What `load_embedder` takes; the suite's own choice when missing."""
+
     ray: int = 0
     """Number of Ray workers; 0 runs in this process."""
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from cuewise.eval.asking import RunConfig
 from cuewise.eval.journal import Line
+from cuewise.eval.judges.base import JudgeError
+from cuewise.eval.judges.load import load_judge
+from cuewise.eval.judging import judge_records
 from cuewise.eval.measures import Measured, Record, interval_of, measure_all
 from cuewise.eval.measures.numbers import right
 from cuewise.eval.metrics.base import MetricInputError, mean, plain
@@ -23,6 +26,7 @@ from cuewise.eval.report.samples import SampleRecord
 from cuewise.eval.suites.suite import Dataset, Suite, SuiteError
 from cuewise.mllm.systems.facts import versions
 
+JUDGE_FOLDER = "judge"
 PACKAGES = ("cuewise", "torch", "transformers", "numpy")
 SINGLE_LABEL_TRUTHS = ("label", "labels", "vote_winner", "cues", "reasoning", "multilabel")
 
@@ -32,11 +36,27 @@ def write_run(
 ) -> Results:
     """All files of a finished run, each written whole."""
     records = {name: [record_of(line) for line in lines if line["dataset"] == name] for name in suite.datasets}
+    judge = _judged(folder, suite, config, records)
     measured = {name: _measured(name, records[name], suite.datasets[name]) for name in suite.datasets}
     samples = sample_records(suite, lines, records, measured)
-    results = results_of(suite, config, system, config_hash, lines, records, measured, samples)
+    results = results_of(suite, config, system, config_hash, lines, records, measured, samples, judge)
     write_report(folder, results, samples)
     return results
+
+
+def _judged(
+    folder: Path, suite: Suite, config: RunConfig, records: dict[str, list[Record]]
+) -> dict[str, Any] | None:
+    """Let the judge read the answers, with its replies kept in the folder; what it is, or None without one."""
+    if config.judge is None:
+        return None
+    try:
+        with load_judge(config.judge, cache=folder / JUDGE_FOLDER) as judge:
+            for name, rows in records.items():
+                judge_records(suite.datasets[name], rows, judge)
+            return plain(judge.describe())
+    except JudgeError as error:
+        raise SuiteError(str(error)) from None
 
 
 def record_of(line: Line) -> Record:
@@ -66,6 +86,7 @@ def readable(record: Record, dataset: Dataset) -> bool:
 def results_of(
     suite: Suite, config: RunConfig, system: dict[str, Any], config_hash: str, lines: Sequence[Line],
     records: dict[str, list[Record]], measured: dict[str, list[Measured]], samples: list[SampleRecord],
+    judge: dict[str, Any] | None = None,
 ) -> Results:  # fmt: skip
     """The typed results."""
     datasets = [dataset_result(name, records[name], suite.datasets[name], measured[name]) for name in suite.datasets]
@@ -83,6 +104,7 @@ def results_of(
         "errors": dict(Counter(line["error"]["code"] for line in lines if line["error"])),
         "parse_rate": good / len(lines) if lines else 0.0,
         "problems": dict(Counter(code for record in everyone for code in record.answer.problems)),
+        "judge": judge, "embedder": _embedder(suite),
         "datasets": [d.model_dump(by_alias=True) for d in datasets],
         "primary": {"dataset": suite.primary.dataset, "metric": suite.primary.metric},
         "baselines": [
@@ -99,6 +121,12 @@ def results_of(
         return results_from(values, f"suite {suite.name}")
     except ResultsError as error:
         raise SuiteError(f"{error}; mend the suite and start again, the answers are kept") from None
+
+
+def _embedder(suite: Suite) -> str | None:
+    """The embedder that made numbers of this run; None when none did."""
+    used = sorted({d.embedder for d in suite.datasets.values() if "emocue360" in d.metrics})
+    return ", ".join(used) or None
 
 
 def dataset_result(name: str, records: list[Record], dataset: Dataset, measured: list[Measured]) -> DatasetResult:
@@ -174,5 +202,5 @@ def _reading_notes(records: list[Record]) -> list[str]:
     if set(ways) <= {"tags"}:
         return []
     named = {"tags": "our answer format", "list": "a plain list of words", "words": "emotion words in free text",
-             "unread": "no label found, counted as wrong"}  # fmt: skip
+             "judge": "free text, by the judge", "unread": "no label found, counted as wrong"}  # fmt: skip
     return ["Labels were read from: " + "; ".join(f"{named[way]} {count}" for way, count in ways.most_common())]

@@ -18,7 +18,7 @@ from cuewise.eval.suites.suite import Dataset
 from cuewise.mllm.report import MAX_LABELS, Cue, parse
 from cuewise.mllm.taxonomy import normalise, wheel_table
 
-ReadBy = Literal["tags", "list", "words", "unread"]
+ReadBy = Literal["tags", "list", "words", "judge", "unread"]
 LIST_WORDS_PER_LABEL = 3
 LIST_CHARS, LABEL_CHARS = 200, 30
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")

@@ -17,6 +17,7 @@ from cuewise.eval.asking import RunConfig, answer_block, open_system
 from cuewise.eval.assemble import write_run
 from cuewise.eval.blocks import Block, blocks_of, prefetched
 from cuewise.eval.journal import Journal, Line
+from cuewise.eval.judging import check_judge
 from cuewise.eval.measures import measure_of
 from cuewise.eval.metrics.base import plain
 from cuewise.eval.report.files import write_text
@@ -46,7 +47,9 @@ class Plan:
 def plan_suite(config: RunConfig) -> tuple[Suite, list[Sample]]:
     """The suite and its samples, checked. Raises SuiteError."""
     suite = load_suite(config.suite, config.set)
+    check_judge(suite, config.judge)
     for dataset in suite.datasets.values():
+        dataset.embedder = config.embedder or dataset.embedder
         for name in dataset.metrics:
             measure_of(name)
     roots = Roots.parse(config.data)
@@ -81,7 +84,8 @@ def run_suite(config: RunConfig, progress: Callable[[int, int], Progress] | None
                 journal.append(block.number, lines)
                 advance(len(lines))
             lines = [line for number in sorted(journal.done) for line in journal.done[number]]
-            write_run(plan.folder, suite, config, plan.description, _digest([plan.config_hash, asdict(suite)]), lines)
+            scored = _digest([plan.config_hash, asdict(suite), config.judge])
+            write_run(plan.folder, suite, config, plan.description, scored, lines)
     finally:
         system.close()
     return plan.folder
@@ -99,8 +103,8 @@ def answer_blocks(plan: Plan, todo: list[Block], system: System) -> Iterator[tup
 def _plan(config: RunConfig, suite: Suite, samples: list[Sample], description: dict[str, Any]) -> Plan:
     asked = [[s.dataset, s.id, s.gt, s.question, s.statement, s.synthetic_seed] for s in samples]
     facts = {
-        "suite": suite.name, "questions": _questions(suite), "system": description, "limit": config.limit, "seed": config.seed,
-        "temperature": config.temperature, "selection": config.selection,
+        "suite": suite.name, "questions": _questions(suite), "system": description, "limit": config.limit,
+        "seed": config.seed, "temperature": config.temperature, "selection": config.selection,
         "samples": hashlib.sha256(json.dumps(plain(asked)).encode()).hexdigest(), "count": len(samples),
     }  # fmt: skip
     digest = _digest(plain(facts))

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", default="nano", metavar="NAME",
                         help="shipped model, model folder, or openai:MODEL@URL (default: nano)")  # fmt: skip
     parser.add_argument("--predictions", type=Path, metavar="FILE",
-                        help="score this file of answers instead of asking a system (id, and text or labels)")  # fmt: skip
+                        help="score this file of answers (id, and text or labels) instead of asking a system")
     parser.add_argument("--data", action="append", default=[], metavar="ROOT|NAME=PATH",
                         help="folder that holds the data sets, or where one of them lies; may be repeated")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the run; goes on with a run there")
@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="option of the system, e.g. device=cuda")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
+    parser.add_argument("--judge", metavar="NAME", help="reads free text and scores it: stub, local:FOLDER, "
+                        "openai:MODEL@URL or system:FOLDER")
+    parser.add_argument("--embedder", metavar="NAME", help="offline, hf:FOLDER or sentence-transformers:FOLDER")
     parser.add_argument("--selection", metavar="TEXT", help="how this system was chosen; printed with every number")
     parser.add_argument("--ray", type=int, default=0, metavar="N", help="answer with N Ray workers")
     parser.add_argument("--dry-run", action="store_true", help="check the data and say what would be asked")
@@ -85,7 +88,8 @@ def _config(args: argparse.Namespace) -> Any:
     chosen = {"selection": args.selection} if args.selection else {}
     return RunConfig(
         suite=args.suite, system=args.system, predictions=args.predictions, out=args.out, data=args.data, set=args.set,
-        limit=args.limit, seed=args.seed, temperature=args.temperature, ray=args.ray, options=options, **chosen,
+        limit=args.limit, seed=args.seed, temperature=args.temperature, judge=args.judge, embedder=args.embedder,
+        ray=args.ray, options=options, **chosen,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from cuewise.eval.suites.suite import Dataset, SuiteError
 
-from . import classes, evidence, numbers, protocols, wheels
+from . import classes, evidence, judged, numbers, protocols, wheels
 from .base import Measure, Measured, Record, interval_of, mean_measure
 
 __all__ = ["MEASURES", "Measure", "Measured", "Record", "interval_of", "mean_measure", "measure_all"]
@@ -31,6 +31,7 @@ MEASURES: dict[str, Measure] = {
     "rouge_l": evidence.reasons,
     "ca_mer": protocols.conflict, "ca_mer_strict": protocols.conflict_strict, "emorealm": protocols.choices,
     "statements": protocols.judgments,
+    "mme_emotion": judged.mme, "emer": judged.emer, "emocue360": judged.emocue,
 }  # fmt: skip
 
 

@@ -96,6 +96,9 @@ class Dataset:
     outside: Literal["refuse", "leave out"] = "refuse"
     """What happens to rows whose label is none of the classes."""
 
+    embedder: str = "offline"
+    """What `load_embedder` takes, for metrics that compare cue texts."""
+
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Primary:
