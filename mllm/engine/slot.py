@@ -24,6 +24,7 @@ from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.sampling import choose_plain
 from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
 
+
 @dataclass(slots=True)
 class SlotOptions:
     """Sizes of a slot engine."""

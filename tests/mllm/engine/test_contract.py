@@ -6,8 +6,9 @@ import torch
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
+from cuewise.mllm.engine.static import StaticEngine
 
-ENGINES = {"sequential": SequentialEngine, "slot": SlotEngine}
+ENGINES = {"sequential": SequentialEngine, "slot": SlotEngine, "static": StaticEngine}
 END = 257
 
 
