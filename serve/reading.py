@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
@@ -23,6 +25,8 @@ LARGE_BODY = 1 << 18
 """Bodies above this many bytes are parsed in a thread."""
 
 M = TypeVar("M", bound=BaseModel)
+_FIELD = re.compile(r"[A-Za-z_]\w{0,63}\Z")
+"""A part of a path that is a field, and not the name that pydantic gives to one kind of several."""
 
 
 def content_type(request: Request) -> str:
@@ -53,12 +57,14 @@ def parse_json(body: bytes | str, model: type[M]) -> M:
 
 def as_api_error(error: ValidationError) -> ApiError:
     """The first fault of a validation, without the value that was sent."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return ApiError("invalid_json", f"the body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
-    path = ".".join(str(part) for part in first["loc"])[:200]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ApiError("invalid_request", f"{path or 'body'}: {first['msg']}{more}", param=path or None)
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        why = faults[0]["msg"].removeprefix("Invalid JSON: ")
+        return ApiError("invalid_json", f"the body is not valid JSON: {why}")
+    # Where a field may be of several kinds, the fault that lies deepest belongs to the kind that was meant.
+    worst = max(faults, key=lambda fault: len(fault["loc"]))
+    path = ".".join(str(part) for part in worst["loc"] if isinstance(part, int) or _FIELD.match(part))[:200]
+    return ApiError("invalid_request", f"{path or 'body'}: {worst['msg'][:300]}", param=path or None)
 
 
 async def read_form(request: Request) -> FormData:
@@ -67,8 +73,9 @@ async def read_form(request: Request) -> FormData:
         raise ApiError("invalid_multipart", "the Content-Type of a multipart body names its boundary; none was given")
     try:
         return await request.form(max_files=8, max_fields=64, max_part_size=1 << 20)
-    except MultiPartException as error:
-        raise ApiError("invalid_multipart", f"the multipart body cannot be read: {error.message}") from None
+    except (MultiPartException, HTTPException) as error:
+        why = error.message if isinstance(error, MultiPartException) else error.detail
+        raise ApiError("invalid_multipart", f"the multipart body cannot be read: {why}") from None
     except ApiError:
         raise
     except (ValueError, KeyError, AssertionError, UnicodeDecodeError, LookupError) as error:

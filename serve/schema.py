@@ -39,7 +39,7 @@ class EmotionOptions(Strict):
     name: Short | None = Field(None, description="Name of the clip in the report; by default its file name.")
     start: Seconds | None = Field(None, description="Begin of the span to read, in seconds.")
     end: Seconds | None = Field(None, description="End of the span to read, in seconds.")
-    person: Literal["largest", "central", "active"] | Annotated[int, Field(ge=0, le=100)] = "largest"
+    person: Literal["largest", "central", "active"] | Annotated[int, Field(strict=True, ge=0, le=100)] = "largest"
     transcript: Text | None = Field(None, description="What is said.")
     words: list[Word] = Field(default_factory=list, max_length=5000, description="What is said, with times.")
     language: Annotated[str, Field(max_length=35)] | None = None

@@ -54,8 +54,8 @@ async def make_chat_job(body: ChatBody, admitted: Visit, settings: Settings) -> 
     asked = await read_conversation(body, admitted.sources, settings.limits.media_items)
     options = body.emotion
     alone = asked.picture is None and asked.sound is None
-    said = asked.text if alone and not (options.transcript or options.words) else None
-    if said is None and alone and not (options.transcript or options.words):
+    said = asked.text or None if alone and not (options.transcript or options.words) else None
+    if alone and not (said or options.transcript or options.words):
         raise ApiError("nothing_to_analyze", "the conversation holds neither media nor text", param="messages")
     clip = make_clip(options, asked.picture, asked.sound, transcript=said, context=context_of(asked, options.context))
     question = chat_question(body, settings, None if said is not None else asked.text or None)
