@@ -46,7 +46,7 @@ class JudgeTask:
 
     def prompt(self, fields: Fields) -> str:
         """The whole question. Raises KeyError for a missing field."""
-        return self.wording.format(**self.show(fields))
+        return self.wording.format(**self.show(fields)).encode("utf-8", "replace").decode("utf-8")
 
     def read(self, text: str, fields: Fields) -> Any:
         """The value of a raw reply. Raises InvalidReplyError."""

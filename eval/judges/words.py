@@ -42,13 +42,14 @@ def emotion_words(text: str, most: int = 16) -> list[str]:
         for at, word in enumerate(_WORD.findall(sentence.lower())):
             if word in _NEGATIONS:
                 denied = at + _REACH
-            elif at > denied and word not in found and _is_emotion(word):
+            elif at > denied and word not in found and is_emotion(word):
                 found.append(word)
     return found[:most]
 
 
 @cache
-def _is_emotion(word: str) -> bool:
+def is_emotion(word: str) -> bool:
+    """Whether a word, met in a description, most likely names an emotion."""
     word = normalise(word)
     if word in NEUTRAL_WORDS:
         return True

@@ -70,6 +70,17 @@ def emocue360(
     return result
 
 
+def emocue360_offline(
+    gt: Sequence[Mapping[str, list[str]]], pred: Sequence[Mapping[str, list[str]]], embedder: str = "offline"
+) -> dict[str, Any]:
+    """`emocue360` with an embedder by name; the default needs no download, and its numbers are comparable with none."""
+    from cuewise.eval.embedders import load_embedder
+
+    check_pair(gt, pred)
+    embed = load_embedder(embedder)
+    return emocue360(gt, pred, embed, embed.name)
+
+
 def _floor(
     pairs: list[tuple[list[str], list[str]]], unit: dict[str, np.ndarray], shuffles: int, rng: np.random.Generator
 ) -> float:

@@ -39,7 +39,7 @@ def ask_text(ask: Ask, seen: Seen, clean: Callable[[str], str] = str) -> str:
         parts.append(f'Statement: "{clean(_folded(ask.statement))}"')
     standard = STATEMENT if ask.statement else EXPLAINED if ask.form == "explained" else DIRECT
     parts.append(clean(ask.prompt) if ask.prompt else standard)
-    return "\n".join(parts)
+    return "\n".join(parts).encode("utf-8", "replace").decode("utf-8")
 
 
 def _shown(seen: Seen) -> str:

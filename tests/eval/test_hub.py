@@ -24,8 +24,10 @@ ROWS = {
     "ca_mer": [{"subset": "consistent", "labels": "happy"}, {"subset": "video_aligned", "labels": "sad"}],
     "ca_mer_strict": [{"subset": "consistent", "labels": "happy"}, {"subset": "video_aligned", "labels": "sad"}],
     "emorealm": [{"task": "a", "answer": "yes"}, {"task": "b", "answer": "A"}],
+    "emocue360": [{"visual": ["a smile"], "auditory": [], "emotional": ["happy"]},
+                  {"visual": ["a frown"], "auditory": ["a loud voice"], "emotional": []}],
     "statements": [{"correct": True, "dimension": "x"}, {"correct": False, "dimension": "x"}],
-}
+}  # fmt: skip
 LABELS = {
     "discrete6": ["happy", "worried"], "compound": ["sadly angry", "happily surprised"], "mme_emotion": ["SA", "IR"],
 }  # fmt: skip

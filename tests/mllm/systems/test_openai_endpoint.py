@@ -60,7 +60,7 @@ def test_absent_streams_are_not_sent():
     with endpoint.serving(lambda body: "x") as served, system(served, hears=False) as asked:
         sound = media_samples.tone(0.5)
         film = Clip(frames=media_samples.pattern(2, (96, 64)), fps=5.0, samples=sound, sample_rate=16_000)
-        list(asked.answer([Ask(id="a", clip=Clip(transcript="hi")), Ask(id="b", clip=film)]))
+        list(asked.answer([Ask(id="a", clip=Clip(transcript="hi \ud800")), Ask(id="b", clip=film)]))
     kinds = sorted([part["type"] for part in body["messages"][0]["content"]] for body in served.requests)
     assert kinds == [["image_url", "image_url", "text"], ["text"]]
 
