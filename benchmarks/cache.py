@@ -60,7 +60,7 @@ def epoch(model, processor, rows, root: Path, reader: FrozenEncoders, batch: int
             examples.append(Example(row, clip.tensors, clip.duration_s, "bench"))
         mixture = Mixture({"bench": examples}, MixtureConfig(weights={"bench": 1.0}), processor)
         texts = [mixture.ids_and_labels(example, example.tensors, "explained") for example in examples]
-        made = mixture._with_text(examples, [example.tensors for example in examples], texts)
+        made = mixture.with_text(examples, [example.tensors for example in examples], texts)
         loss, _ = answers_loss(model, made, 0.0)
         loss.backward()
         optimizer.step()

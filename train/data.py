@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.targets import target
 from cuewise.mllm.processing import CuewiseProcessor
-from cuewise.mllm.prompts import build
+from cuewise.mllm.prompts import Prompt, build, text_of
 from cuewise.mllm.report import render
 from cuewise.mllm.taxonomy import valence_arousal
 from cuewise.mllm.tensors import ClipTensors
@@ -53,6 +53,8 @@ class Targets:
     known: dict[str, Tensor]
     va: Tensor
     va_known: Tensor
+    aus: Tensor | None = None
+    """float [B, A] action unit intensities (0-5), NaN where a row does not name the unit."""
 
     def mix(self, channel: str, partner: Tensor, share: Tensor) -> None:
         """Labels of voices that were mixed: what else a mixed clip says is not known any more."""
@@ -77,6 +79,25 @@ class TrainBatch:
     attention_mask: Tensor | None = None
     labels: Tensor | None = None
     label_weights: Tensor | None = None
+    written: "list[Written] | None" = None
+    """Prompts and answers one by one, for packing and sample tables."""
+
+    stats: dict[str, float] = field(default_factory=dict)
+    """What is worth logging about how the batch was drawn."""
+
+    prompts: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    """Prompt and answer of each sample as text, for people."""
+
+    @property
+    def weight(self) -> float:
+        """How much this batch counts beside others of its step: weighted answer tokens, or samples."""
+        return float(len(self.ids) if self.label_weights is None else self.label_weights[:, 1:].sum())
+
+    def table(self) -> list[dict[str, str]]:
+        """Rows for the sample tables."""
+        return [{"id": key, "prompt": prompt, "answer": answer}
+                for key, prompt, answer in zip(self.ids, self.prompts, self.answers)]  # fmt: skip
 
 
 class Written(NamedTuple):
@@ -87,18 +108,24 @@ class Written(NamedTuple):
     """-100 over the prompt."""
 
     weights: list[float]
+    prompt: str = ""
+    answer: str = ""
+    """Both as text, for people."""
 
 
 class Mixture:
     """Draws samples from sources by weight."""
 
-    def __init__(self, sources: dict[str, list[Example]], config: MixtureConfig, processor: CuewiseProcessor):
+    def __init__(
+        self, sources: dict[str, list[Example]], config: MixtureConfig, processor: CuewiseProcessor,
+        units: Sequence[str] = (),
+    ):  # fmt: skip
         unknown = sorted(set(config.weights) - set(sources))
         if unknown:
             raise ValueError(f"mixture.weights names `{unknown[0]}`, but the sources are {', '.join(sorted(sources))}")
         self.names = [name for name, weight in config.weights.items() if weight > 0]
         self.weights = torch.tensor([config.weights[name] for name in self.names])
-        self.sources, self.config, self.processor = sources, config, processor
+        self.sources, self.config, self.processor, self.units = sources, config, processor, list(units)
 
     def draw(self, count: int, generator: Generator) -> list[Example]:
         """`count` samples, source by weight, then evenly within the source."""
@@ -113,7 +140,7 @@ class Mixture:
         """Samples for the heads: all streams, augmented, no text to write."""
         examples = self.draw(count, generator)
         clips = [augment(example.tensors, self.config.augment, generator) for example in examples]
-        streams, targets = self.processor.collate(clips), head_targets(examples)
+        streams, targets = self.processor.collate(clips), head_targets(examples, self.units)
         mixed = mix_voices(streams, self.config.augment, generator)
         if mixed is not None:
             targets.mix("voice", *mixed)
@@ -122,17 +149,16 @@ class Mixture:
     def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the language model: some streams left out, prompts, answers."""
         examples = self.draw(count, generator)
-        clips, texts = [], []
-        for example in examples:
-            kept = drop_streams(
-                example.tensors, self.config.stream_dropout, generator, always=only_channel(example.row)
-            )
-            explained = float(torch.rand((), generator=generator)) < self.config.explained_share
-            clips.append(augment(kept, self.config.augment, generator))
-            context = varied_context(example.row, self.config.augment, generator)
-            form = "explained" if explained else "direct"
-            texts.append(self.ids_and_labels(example, clips[-1], form, context))
-        return self._with_text(examples, clips, texts)
+        made = [self.sample(example, generator) for example in examples]
+        return self.with_text(examples, [clip for clip, _ in made], [written for _, written in made])
+
+    def sample(self, example: Example, generator: Generator) -> tuple[ClipTensors, Written]:
+        """What is shown of one example, and what is written about it."""
+        kept = drop_streams(example.tensors, self.config.stream_dropout, generator, always=only_channel(example.row))
+        explained = float(torch.rand((), generator=generator)) < self.config.explained_share
+        clip = augment(kept, self.config.augment, generator)
+        context = varied_context(example.row, self.config.augment, generator)
+        return clip, self.ids_and_labels(example, clip, "explained" if explained else "direct", context)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str, context: str | None = None) -> Written:
         """What the language model sees and writes for one sample; without any cue the direct answer is asked for."""
@@ -143,26 +169,32 @@ class Mixture:
             kept.streams, answer.form, transcript=row.transcript if said else None, words=row.words if said else (),
             context=context, duration_s=example.duration_s or None,
         )  # fmt: skip
-        prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
-        text = render(answer)
-        head, tag, tail = text.rpartition("<answer>")
-        reasoning = self.processor.text_ids(head)
-        conclusion = self.processor.answer_ids(tag + tail)
-        labels = [IGNORE] * len(prompt) + reasoning + conclusion
-        weights = [0.0] * len(prompt) + [1.0] * len(reasoning) + [self.config.label_weight] * len(conclusion)
-        return Written(prompt + reasoning + conclusion, labels, weights)
+        head, tag, tail = render(answer).rpartition("<answer>")
+        return self.written(parts, kept, head, tag + tail)
 
-    def _with_text(self, examples: Sequence[Example], clips: list[ClipTensors], texts: list[Written]) -> TrainBatch:
+    def written(self, parts: Prompt, kept: ClipTensors, reasoning: str, conclusion: str) -> Written:
+        """Ids of a prompt and its answer, whose conclusion may weigh more."""
+        prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
+        before, after = self.processor.text_ids(reasoning), self.processor.answer_ids(conclusion)
+        labels = [IGNORE] * len(prompt) + before + after
+        weights = [0.0] * len(prompt) + [1.0] * len(before) + [self.config.label_weight] * len(after)
+        return Written(prompt + before + after, labels, weights, text_of(parts), reasoning + conclusion)
+
+    def with_text(self, examples: Sequence[Example], clips: list[ClipTensors], texts: list[Written]) -> TrainBatch:
+        """One padded batch."""
         longest = max(len(text.ids) for text in texts)
         pad = self.processor.plan.tokens.pad
         input_ids = torch.full((len(texts), longest), pad)
         labels = torch.full((len(texts), longest), IGNORE)
         weights, mask = torch.zeros(len(texts), longest), torch.zeros(len(texts), longest, dtype=torch.long)
-        for i, (ids, wanted, weight) in enumerate(texts):
-            input_ids[i, : len(ids)], labels[i, : len(ids)] = torch.tensor(ids), torch.tensor(wanted)
-            weights[i, : len(ids)], mask[i, : len(ids)] = torch.tensor(weight), 1
-        return TrainBatch([e.row.id for e in examples], self.processor.collate(clips), head_targets(examples),
-                          input_ids, mask, labels, weights)  # fmt: skip
+        for i, text in enumerate(texts):
+            size = len(text.ids)
+            input_ids[i, :size], labels[i, :size] = torch.tensor(text.ids), torch.tensor(text.labels)
+            weights[i, :size], mask[i, :size] = torch.tensor(text.weights), 1
+        return TrainBatch(
+            [e.row.id for e in examples], self.processor.collate(clips), head_targets(examples, self.units), input_ids,
+            mask, labels, weights, texts, {}, [text.prompt for text in texts], [text.answer for text in texts],
+        )  # fmt: skip
 
 
 def drop_streams(
@@ -180,8 +212,9 @@ def drop_streams(
     return ClipTensors({name: stream for name, stream in tensors.streams.items() if name in chosen})
 
 
-def head_targets(examples: Sequence[Example]) -> Targets:
-    """Vote shares per channel and in all; valence/arousal from the row, else from its label's place in the taxonomy."""
+def head_targets(examples: Sequence[Example], units: Sequence[str] = ()) -> Targets:
+    """Vote shares per channel and in all, ties and minorities kept; valence/arousal from the row, else from its label's
+    place in the taxonomy; intensities of the action units `units` that a row names."""
     shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*CHANNELS, "all")}
     known = {name: torch.zeros(len(examples), dtype=torch.bool) for name in shares}
     va, va_known = torch.zeros(len(examples), 2), torch.zeros(len(examples), dtype=torch.bool)
@@ -195,4 +228,5 @@ def head_targets(examples: Sequence[Example]) -> Targets:
         pair = pair or (valence_arousal(row.labels[0]) if row.labels else None)
         if pair is not None:
             va[i], va_known[i] = torch.tensor(pair), True
-    return Targets(shares, known, va, va_known)
+    aus = torch.tensor([[example.row.aus.get(unit, float("nan")) for unit in units] for example in examples])
+    return Targets(shares, known, va, va_known, aus if units else None)

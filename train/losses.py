@@ -58,6 +58,18 @@ def valence_arousal_loss(
     return loss, stats
 
 
+def masked_intensity_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean squared error over the entries that have a target.
+
+    Args:
+        predicted: [B, A] intensities (0-5).
+        target: [B, A], NaN where nobody rated.
+    """
+    known = ~target.isnan()
+    difference = torch.where(known, predicted - target.nan_to_num(), 0.0)
+    return difference.square().sum() / known.sum().clamp(min=1), {"count": known.sum()}
+
+
 def next_token_loss(
     logits: Tensor, labels: Tensor, *, normalizer: float | Tensor | None = None, weights: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
