@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from .figures import ConflictGap, Coverage, Reliability, WheelTable
 from .markup import Markup, tag
-from .results import ConflictGap, Coverage, Reliability, WheelTable
 from .tables import number, percent
 
 WIDTH = 400.0

@@ -14,18 +14,18 @@ from cuewise.eval.metrics.classification import confusion
 from cuewise.eval.metrics.conflict import SUBSETS, ca_mer
 from cuewise.mllm.taxonomy import WHEELS, normalise, same_core, wheel_table
 
-from .results import (
+from .figures import (
     Absent,
     ConflictGap,
     Coverage,
     Estimate,
     Figures,
-    Metric,
     Reliability,
     SliceTable,
     WheelConfusion,
     WheelTable,
 )
+from .results import Metric
 from .samples import SampleRecord
 from .statistics import gold_labels
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from . import reading, sections
+from . import figure_sections, reading, sections
 from .markup import Markup, escape, join, tag
 from .results import Results
 from .samples import SampleRecord
@@ -20,7 +20,8 @@ FOOTER = (
 def render_html(results: Results, records: Sequence[SampleRecord] | None = None) -> str:
     """The whole report. Without `records` the worst samples and the first errors are left out, which it says."""
     parts = [
-        sections.overview(results), sections.datasets(results), sections.figures(results), sections.slices(results),
+        sections.overview(results), sections.datasets(results), figure_sections.figures(results),
+        figure_sections.slices(results),
         reading.worst(results, records), sections.outcomes(results, records or ()), sections.notes(results),
     ]  # fmt: skip
     links = [("overview", "Data sets")] if parts[0] is not None else []

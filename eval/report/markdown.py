@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from .figures import Absent
 from .reading import truth_line
-from .results import Absent, DatasetResult, Results
+from .results import DatasetResult, Results
 from .samples import SampleRecord
 from .tables import (
     NOT_STATED,

@@ -6,14 +6,15 @@ that is wrong.
 """
 
 import json
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cuewise.eval.metrics.base import plain
 
+from .fields import Count, Name, Number, Rate, Strict
+from .figures import Figures
 from .files import write_text
 
 SCHEMA = "cuewise-results-1"
@@ -24,22 +25,7 @@ class ResultsError(ValueError):
     """A run folder cannot be read; the message names the file and, where there is one, the field."""
 
 
-def _undefined(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Name = Annotated[str, Field(min_length=1)]
-Rate = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Number = Annotated[float | None, BeforeValidator(_undefined)]
-"""A number; undefined (NaN) is null."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class Metric(_Strict):
+class Metric(Strict):
     """One number of a data set."""
 
     name: Name
@@ -72,7 +58,7 @@ class Metric(_Strict):
         return self
 
 
-class DatasetResult(_Strict):
+class DatasetResult(Strict):
     """One data set of the suite."""
 
     name: Name
@@ -92,14 +78,14 @@ class DatasetResult(_Strict):
         return self
 
 
-class Primary(_Strict):
+class Primary(Strict):
     """Where the one number of the run stands."""
 
     dataset: Name
     metric: Name
 
 
-class Baseline(_Strict):
+class Baseline(Strict):
     """A published number, on the scale of our metric (a share, not percent)."""
 
     system: Name
@@ -120,113 +106,7 @@ class Baseline(_Strict):
         return self
 
 
-class Absent(_Strict):
-    """A figure that cannot be drawn, and why."""
-
-    not_applicable: Name
-
-
-class WheelTable(_Strict):
-    """Gold (rows) against predicted (columns) core sectors of one wheel, in counts; `other` named no sector."""
-
-    wheel: Literal[1, 2, 3, 4, 5]
-    sectors: list[str]
-    rows: list[list[Count]]
-    other: list[Count]
-    n: Count
-    unknown_gold: Count
-    """Samples whose gold labels the wheel does not know; they are not in the table."""
-
-
-class WheelConfusion(_Strict):
-    profile: Name
-    rule: Name
-    averaging: Name
-    wheels: list[WheelTable]
-
-
-class ReliabilityBin(_Strict):
-    low: float
-    high: float
-    n: Count
-    accuracy: Number
-    confidence: Number
-
-
-class Reliability(_Strict):
-    n: Count
-    stated: Rate
-    """Share of answers that state a confidence."""
-    accuracy: Number
-    ece: Number
-    brier: Number
-    auc: Number
-    rule: Name
-    averaging: Name
-    bins: list[ReliabilityBin]
-
-
-class CoveragePoint(_Strict):
-    threshold: float
-    coverage: Number
-    accuracy: Number
-    n: Count
-
-
-class Coverage(_Strict):
-    n: Count
-    rule: Name
-    averaging: Name
-    points: list[CoveragePoint]
-
-
-class Estimate(_Strict):
-    """A value with its interval."""
-
-    name: str
-    value: Number
-    low: Number
-    high: Number
-    n: Count
-
-
-class ConflictGap(_Strict):
-    """Scores of clips whose joint label follows the face or the voice; a positive gap trusts the voice more."""
-
-    protocol: Name
-    averaging: Name
-    interval: Name
-    subsets: list[Estimate]
-    gap: Estimate
-
-
-class SliceTable(_Strict):
-    """One metric within the groups of one column."""
-
-    column: Name
-    dataset: Name
-    metric: Name
-    averaging: Name
-    interval: Name
-    scale: Literal["share", "plain"] = "share"
-    direction: Literal["higher is better", "lower is better"] = "higher is better"
-    overall: Estimate
-    groups: list[Estimate]
-    left_out: Count = 0
-    """Groups that are not listed; the samples table holds them all."""
-    note: str = ""
-
-
-class Figures(_Strict):
-    wheel_confusion: WheelConfusion | Absent
-    reliability: Reliability | Absent
-    coverage: Coverage | Absent
-    conflict_gap: ConflictGap | Absent
-    slices: list[SliceTable]
-    finish_reasons: dict[str, Count] = Field(default_factory=dict)
-
-
-class Results(_Strict):
+class Results(Strict):
     """A whole run."""
 
     schema_: Literal["cuewise-results-1"] = Field(SCHEMA, alias="schema")

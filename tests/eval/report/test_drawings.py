@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from cuewise.eval.report.drawings import conflict_drawing, coverage_drawing, heat_map, reliability_diagram, strip
-from cuewise.eval.report.results import Absent
+from cuewise.eval.report.figures import Absent
 
 
 def drawn(run):

@@ -4,6 +4,7 @@ import pytest
 
 from cuewise.eval.metrics.calibration import calibration
 from cuewise.eval.metrics.conflict import ca_mer
+from cuewise.eval.report.figures import Absent
 from cuewise.eval.report.figures_data import (
     build_figures,
     conflict_gap,
@@ -14,7 +15,6 @@ from cuewise.eval.report.figures_data import (
     slice_tables,
     wheel_confusion,
 )
-from cuewise.eval.report.results import Absent
 from cuewise.eval.report.samples import SampleRecord
 
 
