@@ -27,6 +27,9 @@ class MixtureConfig:
     weights: dict[str, float] = field(default_factory=dict)
     """Source -> share of the samples; shares are normalised. Every source named here must exist."""
 
+    streams: list[str] = field(default_factory=list)
+    """Streams that a `heads` stage shows; the others are not even encoded. Empty shows all."""
+
     stream_dropout: float = 0.3
     """Chance that one or more streams of a sample are left out, so that every subset of streams is learnt."""
 
@@ -139,12 +142,20 @@ class Mixture:
     def heads_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the heads: all streams, augmented, no text to write."""
         examples = self.draw(count, generator)
-        clips = [augment(example.tensors, self.config.augment, generator) for example in examples]
-        streams, targets = self.processor.collate(clips), head_targets(examples, self.units)
+        shown = [self._shown(example.tensors) for example in examples]
+        streams = self.processor.collate([augment(clip, self.config.augment, generator) for clip in shown])
+        targets = head_targets(examples, self.units)
+        whole = torch.tensor([len(clip.streams) == len(e.tensors.streams) for clip, e in zip(shown, examples)])
+        targets.known["all"], targets.va_known = targets.known["all"] & whole, targets.va_known & whole
         mixed = mix_voices(streams, self.config.augment, generator)
         if mixed is not None:
             targets.mix("voice", *mixed)
         return TrainBatch([e.row.id for e in examples], streams, targets)
+
+    def _shown(self, tensors: ClipTensors) -> ClipTensors:
+        """The streams that the stage is about, where the clip has one of them."""
+        kept = {name: stream for name, stream in tensors.streams.items() if name in self.config.streams}
+        return ClipTensors(kept) if kept else tensors
 
     def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the language model: some streams left out, prompts, answers."""
