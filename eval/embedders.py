@@ -141,6 +141,7 @@ class EncoderEmbedder:
             raise EmbedderError(f"embedder hf:{folder} cannot be loaded: {error}") from error
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.tokenizer.padding_side = "right"  # padding before a text would shift its positions
         self.batch_size, self.hash = batch_size, _hash(path)
         self.name = f"hf:{path.name}@{self.hash[:12]}"
 
