@@ -67,6 +67,15 @@ CORPORA: dict[str, Corpus] = {
         Corpus("unibench", "MER-UniBench", "own agreements", False, "nine data sets with open answers", "text",
                evaluation_only=True),
         Corpus("london_faces", "Face Research Lab London Set", "CC BY 4.0", True, "photographs, neutral and smiling"),
+        Corpus("emer", "EMER", "research only", False, "clips with written explanations", "clip"),
+        Corpus("cped", "CPED", "Apache-2.0", False, "Chinese television, speakers with personality", "dialogue"),
+        Corpus("emotiontalk", "EmotionTalk", "CC BY-NC-SA 4.0", False, "Chinese dialogues rated per modality"),
+        Corpus("emotic", "EMOTIC", "research only", False, "people in photographs, 26 categories", "clip"),
+        Corpus("emoset", "EmoSet", "research only", False, "what pictures make people feel, with attributes", "clip"),
+        Corpus("bah", "BAH", "research only", False, "ambivalence and hesitancy before a webcam"),
+        Corpus("sewa", "SEWA", "research only", False, "continuous arousal and valence in six cultures"),
+        Corpus("emonet_voice", "EmoNet-Voice", "CC BY 4.0", False, "40 categories of voice with intensities", "clip"),
+        Corpus("emollms", "EmoLLMs", "MIT", False, "affect tasks in text, answers as numbers and classes", "text"),
     )
 }  # fmt: skip
 
