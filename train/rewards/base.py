@@ -234,6 +234,15 @@ class RewardTable:
     total: list[float]
     """Weighted mean over the rewards that score the row, in [0, 1]; 0 where none does."""
 
+    def matrix(self) -> list[list[float]]:
+        """Values in [0, 1] as [R, N], one line a reward in the order of `weights`; NaN where it does not score the row."""
+        return [[math.nan if value is None else value for value in self.unit[name]] for name in self.weights]
+
+    def row(self, index: int) -> dict[str, float | None]:
+        """Everything about one sample, for sample tables: ``NAME_raw``, ``NAME`` (in [0, 1]) and ``total``."""
+        raw = {f"{name}_raw": column[index] for name, column in self.raw.items()}
+        return raw | {name: column[index] for name, column in self.unit.items()} | {"total": self.total[index]}
+
     def means(self) -> dict[str, float]:
         """Mean raw and mapped value of every reward for the log; one that scored no row is left out."""
         found = {"reward/total": sum(self.total) / len(self.total)} if self.total else {}

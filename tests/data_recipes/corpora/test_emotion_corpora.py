@@ -50,7 +50,8 @@ def test_emer_in_both_layouts(tmp_path):
 def cped_line(**values: str) -> str:
     base = {"TV_ID": "27", "Dialogue_ID": "27_000", "Utterance_ID": "27_000_000", "Speaker": "A", "Gender": "female",
             "Age": "young", "Neuroticism": "low", "Extraversion": "high", "Openness": "high",
-            "Agreeableness": "unknown", "Conscientiousness": "high", "Scene": "car", "FacePosition_LU": "488_14", "FacePosition_RD": "654_204",
+            "Agreeableness": "unknown", "Conscientiousness": "high", "Scene": "car",
+            "FacePosition_LU": "488_14", "FacePosition_RD": "654_204",
             "Sentiment": "neutral", "Emotion": "neutral", "DA": "answer", "Utterance": "好了没事了"}  # fmt: skip
     return ",".join((base | values)[name] for name in cped.COLUMNS)
 

@@ -37,6 +37,10 @@ def test_total_is_the_weighted_mean_over_rewards_that_score_the_row():
     assert table.unit["statement"] == [None, None]
     assert table.total == [1.0, 0.25]
     assert table.means()["reward/exact/raw"] == 0.5 and "reward/statement/raw" not in table.means()
+    matrix = table.matrix()
+    assert matrix[:2] == [[1.0, 0.0], [1.0, 1.0]] and all(map(math.isnan, matrix[2]))
+    assert table.row(1) == {"exact_raw": 0.0, "format_raw": 1.0, "statement_raw": None, "exact": 0.0, "format": 1.0,
+                            "statement": None, "total": 0.25}  # fmt: skip
 
 
 def test_weights_follow_their_schedule():
