@@ -138,5 +138,9 @@ class Reader:
             inputs_embeds=rows[None], attention_mask=pack.mask(rows.device), position_ids=pack.positions(rows.device),
             past_key_values=pack, use_cache=True, logits_to_keep=ends,
         )  # fmt: skip
+        logits = output.logits[0]
+        if len(parts) > 1 and not torch.isfinite(logits.amax(-1)).all():
+            # One prompt's NaN reaches its neighbours through masked places: 0 x NaN is NaN.
+            raise ValueError("one of several prompts gave no finite logits")
         pack.commit()
-        return output.logits[0]
+        return logits
