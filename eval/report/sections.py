@@ -127,7 +127,7 @@ def _metric_table(block: Block) -> Markup:
     direction = f"; {block.direction}" if block.direction else ""
     caption = f"{block.title} ({SCALE_WORD[block.scale]}{direction})"
     published = any(row.kind == "published" for row in block.rows)
-    last = "Comparable, source" if published else HOW
+    last = "Source, comparability" if published else HOW
     heads = ("System", "Value", "Drawn", "95 % interval", "n", "Averaging", last)
     return table(heads, rows, caption, "results", [row.kind for row in block.rows])
 
@@ -156,7 +156,7 @@ def _value(row: Row, scale: str) -> Markup:
 
 def _comparable(row: Row) -> Markup:
     if row.kind != "published":
-        return tag("span", row.interval or row.note or "no interval was computed", class_="soft")
+        return tag("span", "this run; ", row.interval or row.note or "no interval was computed", class_="soft")
     words = {"yes": "comparable", "partly": "partly comparable", "no": "not comparable"}[row.comparable]
     rule = f" Selection: {row.rule}."
     badge = tag("span", words, class_=f"badge {row.comparable}")
