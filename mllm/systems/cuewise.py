@@ -1,13 +1,13 @@
 """Our own models as a `System`: the pipeline behind asks and replies."""
 
 from collections.abc import Iterable, Iterator
-from itertools import tee
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
-from cuewise.mllm.question import Question
+from cuewise.mllm.pipeline import BATCH_SIZE, AnalyzeError, Analyzer, ClipError
+from cuewise.mllm.question import Answer, Question
 from cuewise.mllm.systems.base import Ask, Reply, ReplyError, SystemLoadError
 from cuewise.mllm.systems.facts import model_facts
 
@@ -34,20 +34,37 @@ class CuewiseSystem:
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:
         """Replies in order. An ask without a clip is about the words of its prompt."""
-        mine, theirs = tee(asks)
-        answers = self.analyzer.answer_many((clip_of(ask), question_of(ask)) for ask in theirs)
-        for answer in answers:
-            ask = next(mine)
-            if isinstance(answer, ClipError):
-                yield Reply(id=ask.id, prompt=ask.prompt or "", error=ReplyError(answer.code, answer.message))
-            else:
-                yield Reply(
-                    id=ask.id, text=answer.report.text, prompt=answer.prompt, report=answer.report,
-                    usage=answer.usage, finish_reason=answer.finish_reason,
-                )  # fmt: skip
+        waiting = iter(asks)
+        while some := list(islice(waiting, BATCH_SIZE)):
+            yield from self._answer_together(some)
+
+    def _answer_together(self, asks: list[Ask]) -> list[Reply]:
+        """Replies to a batch; where a question cannot be asked, each alone, so that it spoils no other."""
+        try:
+            answers = list(self.analyzer.answer_many((clip_of(ask), question_of(ask)) for ask in asks))
+        except ValueError as error:
+            if len(asks) == 1:
+                return [failed(asks[0], "bad_question", f"the question cannot be asked: {error}")]
+            return [reply for ask in asks for reply in self._answer_together([ask])]
+        return [reply_of(ask, answer) for ask, answer in zip(asks, answers, strict=True)]
 
     def close(self) -> None:
         self.analyzer.close()
+
+
+def reply_of(ask: Ask, answer: Answer | ClipError) -> Reply:
+    """An answer of the pipeline as a reply."""
+    if isinstance(answer, ClipError):
+        return failed(ask, answer.code, answer.message)
+    if answer.finish_reason == "error":
+        return failed(ask, "generation_failed", "the engine gave up on this answer")
+    return Reply(id=ask.id, text=answer.report.text, prompt=answer.prompt, report=answer.report, usage=answer.usage,
+                 finish_reason=answer.finish_reason)  # fmt: skip
+
+
+def failed(ask: Ask, code: str, message: str) -> Reply:
+    """No answer, and why."""
+    return Reply(id=ask.id, prompt=ask.prompt or "", error=ReplyError(code, " ".join(message.split())))
 
 
 def clip_of(ask: Ask) -> Clip:
