@@ -235,7 +235,7 @@ class RewardTable:
     """Weighted mean over the rewards that score the row, in [0, 1]; 0 where none does."""
 
     def matrix(self) -> list[list[float]]:
-        """Values in [0, 1] as [R, N], one line a reward in the order of `weights`; NaN where it does not score the row."""
+        """Values in [0, 1] as [R, N], rewards in the order of `weights`; NaN where one does not score the row."""
         return [[math.nan if value is None else value for value in self.unit[name]] for name in self.weights]
 
     def row(self, index: int) -> dict[str, float | None]:
