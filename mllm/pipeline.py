@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Engine
+from cuewise.mllm.engine.build import build_engine
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.folders import ModelNotFoundError, model_folder
 from cuewise.mllm.media import MediaConfig, MediaError, MediaWorker
@@ -24,7 +26,6 @@ from cuewise.mllm.stages import Stages, Work, Written, prompt_of
 from cuewise.mllm.tensors import ClipTensors
 
 BATCH_SIZE = 8
-ENGINES = ("sequential", "slot")
 
 
 class AnalyzeError(Exception):
@@ -45,7 +46,7 @@ class Analyzer:
 
     def __init__(
         self, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, *, name: str,
-        media: MediaConfig | None = None, speech_to_text: str | None = None, engine: str = "sequential",
+        media: MediaConfig | None = None, speech_to_text: str | None = None, engine: str = "slot",
     ):  # fmt: skip
         self.stages = Stages(model, processor, name=name, speech_to_text=speech_to_text)
         self.model, self.processor, self.name = self.stages.model, processor, name
@@ -55,7 +56,7 @@ class Analyzer:
     @classmethod
     def load(
         cls, model: str | Path = "nano", *, media: MediaConfig | None = None, speech_to_text: str | None = None,
-        device: str = "cpu", engine: str = "sequential", adapter: str | Path | None = None,
+        device: str = "cpu", engine: str = "slot", adapter: str | Path | None = None,
     ) -> "Analyzer":  # fmt: skip
         """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError.
 
@@ -157,13 +158,11 @@ def load_model(
     return loaded, processor, name
 
 
-def make_engine(name: str, stages: Stages, **options) -> Engine:
+def make_engine(name: str, stages: Stages, **options: Any) -> Engine:
     """The engine called `name` over the model of `stages`. Raises AnalyzeError for a name that is not in `ENGINES`."""
-    if name not in ENGINES:
-        raise AnalyzeError(f"there is no engine {name!r}; engines are {', '.join(ENGINES)}")
-    if name == "slot":
-        from cuewise.mllm.engine.slot import SlotEngine as Chosen
-    else:
-        Chosen = SequentialEngine
-    return Chosen(stages.model, stages.processor.tokenizer, end_ids=stages.end_ids, max_length=stages.max_length,
-                  **options)  # fmt: skip
+    try:
+        return build_engine(
+            stages.model, stages.processor.tokenizer, stages.end_ids, stages.max_length, kind=name, **options
+        )
+    except ValueError as error:
+        raise AnalyzeError(str(error)) from error

@@ -92,7 +92,7 @@ class Service:
         model, processor, name = load_model(self.settings.model, self.settings.device, self.settings.adapter)
         stages = Stages(model, processor, name=name)
         more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
-        engine = make_engine(options.name, stages, **(more if options.name == "slot" else {}))
+        engine = make_engine(options.name, stages, **more)
         self.engine = AsyncEngine(engine, threads=threads).start()
         self.stages = stages
 

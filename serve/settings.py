@@ -59,7 +59,7 @@ class EngineSettings:
     """How text is generated."""
 
     name: str = "slot"
-    """`slot` (continuous batching) or `sequential`."""
+    """`slot` (continuous batching), `static` or `sequential`."""
 
     slots: int = 16
     """Answers written side by side."""

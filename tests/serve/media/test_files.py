@@ -49,7 +49,7 @@ def test_files_expire_and_leave_the_disk(store, tmp_path, clock):
 
 
 def test_a_full_store_refuses_until_there_is_room(store, tmp_path):
-    first = [put(store, tmp_path) for _ in range(3)][0]
+    first, _, _ = (put(store, tmp_path) for _ in range(3))
     with pytest.raises(ApiError) as caught:
         put(store, tmp_path)
     assert caught.value.code == "storage_full" and caught.value.status == 429 and caught.value.headers()["Retry-After"]
