@@ -109,7 +109,8 @@ def results_of(
         "primary": {"dataset": suite.primary.dataset, "metric": suite.primary.metric},
         "baselines": [
             {"system": b.system, "dataset": b.dataset, "metric": b.metric, "value": b.value, "source": b.source,
-             "comparable": b.comparable, "note": b.note} for b in suite.baselines if b.dataset in present
+             "comparable": b.comparable, "note": b.note, "n": b.n, "averaging": b.averaging,
+             "selection_rule": b.selection} for b in suite.baselines if b.dataset in present
         ],
         "figures": build_figures(
             samples, metric, suite.primary.dataset, columns=dataset.slices if dataset else None,
@@ -191,7 +192,8 @@ def parsed_part(record: Record, dataset: Dataset) -> dict[str, Any]:
     answer = record.answer
     found = {
         "labels": answer.labels, "read_by": answer.read_by, "form": answer.form, "confidence": answer.confidence,
-        "problems": answer.problems, "cues": [cue.model_dump(mode="json") for cue in answer.cues],
+        "problems": answer.problems, "distribution": answer.distribution, "valence": answer.valence,
+        "arousal": answer.arousal, "cues": [cue.model_dump(mode="json") for cue in answer.cues],
     }  # fmt: skip
     return found | ({"class": answered_class(answer, dataset)} if dataset.classes else {})
 

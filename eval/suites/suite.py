@@ -117,6 +117,10 @@ class Baseline:
     source: str
     comparable: Comparable
     note: str = ""
+    n: int | None = None
+    averaging: str | None = None
+    selection: str | None = None
+    """How the published system or checkpoint was chosen; None where the source does not say."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -126,6 +130,8 @@ class BaselineTable:
     source: str
     comparable: Comparable
     note: str = ""
+    averaging: str | None = None
+    selection: str | None = None
     columns: list[list[str]]
     """[data set, metric] of each column."""
 
@@ -139,7 +145,7 @@ class BaselineTable:
                 raise ValueError(f"baseline table: {system} has {len(values)} numbers for {len(self.columns)} columns")
         return [
             Baseline(system=system, dataset=dataset, metric=metric, value=round(value / 100, 6), source=self.source,
-                     comparable=self.comparable, note=self.note)
+                     comparable=self.comparable, note=self.note, averaging=self.averaging, selection=self.selection)
             for system, values in self.rows.items() for (dataset, metric), value in zip(self.columns, values)
         ]  # fmt: skip
 
