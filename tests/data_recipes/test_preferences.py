@@ -1,7 +1,9 @@
 """Preference rows: wrong in exactly the planned way, never the right answer in other words."""
 
 import pytest
+from shared_data import shared_dir
 
+from cuewise.data_recipes import corpora
 from cuewise.data_recipes.preferences import (
     ANYWAY,
     KINDS,
@@ -21,7 +23,9 @@ from cuewise.data_recipes.synthetic.planned import planned_row
 from cuewise.eval.metrics.cues import claim_key
 from cuewise.mllm.evidence.check import check_cue
 from cuewise.mllm.evidence.claims import opposite, read_claim
+from cuewise.mllm.evidence.measure import measure
 from cuewise.mllm.evidence.types import Measurements, Reading
+from cuewise.mllm.media import MediaConfig, load_media
 from cuewise.mllm.report import Cue, parse
 from cuewise.mllm.taxonomy import same_core
 
@@ -163,3 +167,20 @@ def test_a_drawn_clip_gives_the_same_kind_of_rows():
 def test_unknown_kinds_name_the_nearest():
     with pytest.raises(ValueError, match="unknown kind of corruption `flip`; did you mean `flipped`"):
         next(preferences([], kinds=["flip"]))
+
+
+def test_real_speech_gives_rows_whose_wrong_cue_the_recording_contradicts():
+    root = shared_dir("data", "emodb")
+    sources = []
+    for row in list(corpora.read("emodb", root))[:24:2]:
+        media = load_media(row.clip(root), MediaConfig())
+        sources.append(Source(row, measure(media)))
+    rows = list(preferences(sources, kinds=["flipped", "hallucinated"]))
+    assert rows and {row.rejected_kind for row in rows} <= {"flipped", "hallucinated"}
+    by_id = {one.row.id: one for one in sources}
+    for row in rows:
+        before = parse(row.chosen).cues
+        added = [cue for cue in parse(row.rejected).cues if cue not in before]
+        checked = [check_cue(cue, by_id[source(row)].measurements).check.verdict for cue in added]
+        assert checked == ["contradicted"]
+        assert all(check_cue(c, by_id[source(row)].measurements).check.verdict == "supported" for c in before)

@@ -213,11 +213,19 @@ def load_config(path: str | Path | None = None) -> RewardConfig:
     """The config of a YAML file, by default the shipped one. Raises RewardError."""
     path = Path(path or DEFAULT)
     try:
-        return from_dict(RewardConfig, load_yaml(path))
+        values = load_yaml(path)
+        if isinstance(values.get("rewards"), dict):  # `ew: 1.0` is short for `ew: {weight: 1.0}`
+            short = {name: {"weight": entry} for name, entry in values["rewards"].items() if _is_number(entry)}
+            values = values | {"rewards": values["rewards"] | short}
+        return from_dict(RewardConfig, values)
     except RewardError:
         raise
     except (ValueError, TypeError) as error:
         raise RewardError(f"{path}: {error}") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(slots=True)

@@ -57,7 +57,7 @@ def test_a_config_file_is_read_with_schedules(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text(
         "rewards:\n  ew: {weight: {kind: linear, start: 0, end: 1, to_step: 10}, options: {penalty: P1}}\n"
-        "  format: {weight: 0.5}\n"
+        "  format: 0.5\n"
     )
     found = load_config(path)
     assert found.weights(5) == {"ew": 0.5, "format": 0.5} and found.rewards["ew"].options == {"penalty": "P1"}
