@@ -25,10 +25,10 @@ def is_ours(model: str) -> bool:
 
 def reports_by(
     model: str, clips: Sequence[Clip], *, form: str = "explained", media: MediaConfig | None = None,
-    device: str = "cpu", stream: bool = False, speech_to_text: str | None = None,
+    device: str = "cpu", stream: bool = False, speech_to_text: str | None = None, adapter: str | None = None,
 ) -> Iterator[EmotionReport | ClipError]:  # fmt: skip
     """A report for each clip, in order. Answers without our tags are reported as ``unparsed``. Raises UserError."""
-    for option, given in (("--stream", stream), ("--speech-to-text", speech_to_text)):
+    for option, given in (("--stream", stream), ("--speech-to-text", speech_to_text), ("--adapter", adapter)):
         if given:
             hint = "; pass what is said with --transcript" if option == "--speech-to-text" else ""
             raise UserError(f"{option} works with the models of cuewise, not with {model}{hint}")

@@ -5,31 +5,34 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cuewise.mllm.adapters.store import adapter_folder
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.folders import model_folder
 from cuewise.mllm.pipeline import BATCH_SIZE, AnalyzeError, Analyzer, ClipError
 from cuewise.mllm.question import Answer, Question
 from cuewise.mllm.systems.base import Ask, Reply, ReplyError, SystemLoadError
-from cuewise.mllm.systems.facts import model_facts
+from cuewise.mllm.systems.facts import model_facts, weights_hash
 
 
 class CuewiseSystem:
     """A model of ours. `analyzer` may be shared; closing the system closes it."""
 
-    def __init__(self, analyzer: Analyzer, folder: Path | None = None):
-        self.analyzer, self.name, self.folder = analyzer, analyzer.name, folder
+    def __init__(self, analyzer: Analyzer, folder: Path | None = None, adapter: Path | None = None):
+        self.analyzer, self.name, self.folder, self.adapter = analyzer, analyzer.name, folder, adapter
 
     @classmethod
     def load(cls, spec: str | Path, **options: Any) -> "CuewiseSystem":
         """A shipped model or a folder; `options` go to `Analyzer.load`. Raises SystemLoadError."""
-        from cuewise.mllm.folders import model_folder
-
         try:
-            return cls(Analyzer.load(spec, **options), model_folder(spec))
+            analyzer = Analyzer.load(spec, **options)
         except AnalyzeError as error:
             raise SystemLoadError(str(error)) from error
+        name = options.get("adapter")
+        return cls(analyzer, model_folder(spec), None if name is None else adapter_folder(name))
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "cuewise", "model": self.name, **model_facts(self.analyzer.model, self.folder),
+        adapter = {} if self.adapter is None else {"adapter_sha256": weights_hash(self.adapter)}
+        return {"kind": "cuewise", "model": self.name, **model_facts(self.analyzer.model, self.folder), **adapter,
                 "engine": type(self.analyzer.engine).__name__}  # fmt: skip
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:

@@ -32,7 +32,7 @@ def test_free_text_is_reported_as_unparsed_and_a_broken_clip_keeps_its_place(fol
     assert "no emotion was named" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", [["--stream"], ["--speech-to-text", "x"]])
+@pytest.mark.parametrize("option", [["--stream"], ["--speech-to-text", "x"], ["--adapter", "x"]])
 def test_what_only_our_models_can_do_is_one_line(folder, option, capsys):
     assert main(["analyze", "--text", "We won!", "--model", folder, *option]) == 2
     error = capsys.readouterr().err
