@@ -152,6 +152,14 @@ class PackCache(_OwnCache):
         ]  # fmt: skip
         return torch.block_diag(*blocks)[None, None] if len(blocks) > 1 else blocks[0][None, None]
 
+    def lengths(self, device: torch.device) -> dict[str, object]:
+        """Where the prompts of this pass begin and end, for attention that reads packed rows without a mask."""
+        rows = [size for _, size in self.parts]
+        seen = [cache.filled + size for cache, size in self.parts]
+        ends = [torch.tensor([0, *sizes], device=device).cumsum(0).int() for sizes in (rows, seen)]
+        names = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+        return dict(zip(names, (*ends, max(rows), max(seen))))
+
     def commit(self) -> None:
         """The pass is over: its positions count as filled."""
         for cache, size in self.parts:

@@ -19,6 +19,9 @@ from cuewise.mllm.engine.sequential import prompt_rows
 FAULTS = (RuntimeError, ValueError, IndexError, TypeError)
 """What a bad request may raise inside the model; anything else is a fault of the engine itself."""
 
+PACKED_ATTENTION = "cuewise"
+"""The attention implementation of `cuewise.mllm.attention`, which reads packed rows without a mask."""
+
 IDLE_FACTOR = 4
 """Chunks are so many times larger while no answer is being written, since nobody waits for the next step."""
 
@@ -47,6 +50,8 @@ class Reader:
     def __init__(self, decoder: nn.Module, prefixes: PrefixCache, stats: EngineStats, chunk: int, pack: int):
         self.decoder, self.prefixes, self.stats, self.chunk, self.pack = decoder, prefixes, stats, chunk, pack
         self.embed = decoder.get_input_embeddings()
+        text = decoder.config.get_text_config(decoder=True)
+        self._packs = getattr(text, "_attn_implementation", None) == PACKED_ATTENTION
         self.readings: list[Reading] = []
 
     def read(self, free: int, busy: bool, take: Callable[[], Ticket | None]) -> list[Outcome]:
@@ -134,9 +139,10 @@ class Reader:
         pack = PackCache([(reading.cache, size) for reading, size in parts])
         rows = torch.cat([reading.rows[reading.cache.filled :][:size] for reading, size in parts])
         ends = torch.tensor([size for _, size in parts], device=rows.device).cumsum(0) - 1
+        lengths = pack.lengths(rows.device) if self._packs else {}
         output = self.decoder(
             inputs_embeds=rows[None], attention_mask=pack.mask(rows.device), position_ids=pack.positions(rows.device),
-            past_key_values=pack, use_cache=True, logits_to_keep=ends,
+            past_key_values=pack, use_cache=True, logits_to_keep=ends, **lengths,
         )  # fmt: skip
         logits = output.logits[0]
         if len(parts) > 1 and not torch.isfinite(logits.amax(-1)).all():

@@ -7,6 +7,7 @@ import torch
 from tiny import tiny_model, tiny_tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
+from cuewise.mllm.attention import NAME, choose
 from cuewise.mllm.engine.base import EngineRequest, QueueFull, SamplingParams, collect
 from cuewise.mllm.engine.build import build_engine, slot_obstacle
 from cuewise.mllm.engine.sequential import SequentialEngine
@@ -56,6 +57,16 @@ def test_our_own_model_runs_in_slots(llm):
     end = [model.config.tokens["end"]]
     want = collect(SequentialEngine(model, tokenizer, end, 400).generate(requests))
     assert texts(collect(build_engine(model, tokenizer, end, 400).generate(requests))) == texts(want)
+
+
+def test_packed_attention_gives_the_same_answers(tokenizer):
+    model = tiny_model().language_model
+    requests = mixed(10)
+    want = collect(build_engine(model, tokenizer, [END], 400).generate(requests))
+    choose("auto", "cpu")
+    model.set_attn_implementation(NAME)
+    assert slot_obstacle(model) is None
+    assert texts(collect(SlotEngine(model, tokenizer, [END], 400, chunk=40, pack=90).generate(requests))) == texts(want)
 
 
 def test_a_group_reads_its_prompt_once(make):
