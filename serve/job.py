@@ -41,6 +41,11 @@ class Job:
         return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant,
                    cache=self.cache)  # fmt: skip
 
+    def without_media(self) -> "Job":
+        """The question alone, for who gets the encoded clip beside it."""
+        clip = Clip(transcript="encoded elsewhere", id=self.clip.name)
+        return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant)
+
     def content_key(self) -> str:
         """SHA-256 of everything that decides what is encoded: bytes, span, words, person, channels, tenant."""
         clip, total = self.clip, hashlib.sha256()

@@ -41,6 +41,9 @@ class Backend(Protocol):
     def stream(self, job: Job) -> AsyncIterator[str | Answer]:
         """Pieces of the answer's text as they are written, then the answer. Raises ApiError."""
 
+    async def answer(self, job: Job) -> Answer:
+        """The answer alone. Raises ApiError."""
+
     async def ready(self) -> None:
         """Raises ApiError 503 while jobs cannot be answered."""
 
@@ -48,9 +51,9 @@ class Backend(Protocol):
         """Model, engine, attention and their numbers."""
 
 
-async def answer_of(backend: Backend, job: Job) -> Answer:
+async def answer_of(service: "Service", job: Job, work: Work | None = None) -> Answer:
     """The answer to a job without its pieces."""
-    async for piece in backend.stream(job):
+    async for piece in service.stream(job, work):
         if isinstance(piece, Answer):
             return piece
     raise ApiError("internal", "the answer ended without a report")
@@ -130,12 +133,16 @@ class Service:
         """Counters of the engine."""
         return asdict(self.engine.stats()) if self.engine is not None else {}
 
-    async def stream(self, job: Job) -> AsyncIterator[str | Answer]:
+    async def answer(self, job: Job) -> Answer:
+        return await answer_of(self, job)
+
+    async def stream(self, job: Job, work: Work | None = None) -> AsyncIterator[str | Answer]:
+        """See `Backend`. `work` is the clip where it was encoded elsewhere."""
         taken = time.perf_counter()
         await self.ready()
         try:
             async with asyncio.timeout(job.deadline_s):
-                work = await self._prepared(job, taken)
+                work = work.again(job.question, taken) if work is not None else await self._prepared(job, taken)
                 left = job.deadline_s - (time.perf_counter() - taken)
                 request = await self._run(self.stages.request, work, job.id, max(left, 0.001))
         except TimeoutError:

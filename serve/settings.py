@@ -138,6 +138,7 @@ class RaySettings:
     encoders: int = 0
     """Replicas that only decode media and encode; 0 leaves that to the decoder replicas."""
 
+    encoder_device: str = "cpu"
     cpus: float = 1.0
     gpus: float = 0.0
     retry_after_s: float = 2.0

@@ -15,7 +15,7 @@ from typing import Any
 from cuewise.mllm.report import Cue, EmotionReport
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
-from cuewise.serve.service import Backend, answer_of
+from cuewise.serve.service import Backend
 
 AHEAD = 3
 """Windows being worked on at once."""
@@ -165,7 +165,7 @@ async def _reports(
             while len(waiting) < AHEAD and (window := next(planned, None)) is not None:
                 number, begin, end = window
                 own = replace(job, id=f"{job.id}-{number}", clip=replace(job.clip, start=begin, end=end), cache=False)
-                waiting.append((number, begin, end, asyncio.ensure_future(answer_of(backend, own))))
+                waiting.append((number, begin, end, asyncio.ensure_future(backend.answer(own))))
             if not waiting:
                 return
             number, begin, end, task = waiting.popleft()

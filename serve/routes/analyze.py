@@ -20,7 +20,6 @@ from cuewise.serve.reading import (
     read_multipart,
 )
 from cuewise.serve.schema import AnalyzeBody
-from cuewise.serve.service import answer_of
 from cuewise.serve.sse import until_gone
 from cuewise.serve.state import Visit, check_model, state_of, visit
 
@@ -36,7 +35,7 @@ def add(app: FastAPI) -> None:
         state = state_of(request)
         async with visit(request) as admitted:
             job = await read_job(request, admitted)
-            answer = await until_gone(request.receive, answer_of(state.backend, job))
+            answer = await until_gone(request.receive, state.backend.answer(job))
             report = policy.apply(answer.report, state.settings.show_flagged)
             return Response(report.model_dump_json(), media_type="application/json")
 

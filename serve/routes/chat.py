@@ -16,7 +16,6 @@ from cuewise.serve.job import Job
 from cuewise.serve.messages import Asked, read_conversation
 from cuewise.serve.reading import make_clip, make_job, make_question, read_json
 from cuewise.serve.schema import ChatBody, ResponseFormat
-from cuewise.serve.service import answer_of
 from cuewise.serve.settings import Settings
 from cuewise.serve.sse import DONE, EventStream, coalesced, frame, guarded, until_gone
 from cuewise.serve.state import NOTICE, State, Visit, check_model, state_of, visit
@@ -45,7 +44,7 @@ def add(app: FastAPI) -> None:
                 admitted.streaming = True
                 frames = guarded(chunks(head, first, pieces, state, usage), lambda error: failure(error, request))
                 return EventStream(frames, ended=admitted.close)
-            answer = await until_gone(request.receive, answer_of(state.backend, job))
+            answer = await until_gone(request.receive, state.backend.answer(job))
             return JSONResponse(completion(head, answer, state.settings))
 
 

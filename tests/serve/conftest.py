@@ -1,38 +1,16 @@
 """A live server on the loopback with a tiny model, shared by all tests of serving."""
 
-import contextlib
-import threading
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
+from live_server import serving
 from media_samples import audio_file, sample_video
 from tiny import tiny_model, tiny_processor
 
 from cuewise.mllm.media.config import MediaConfig
 from cuewise.serve.app import create_app
 from cuewise.serve.settings import Limits, Settings
-
-
-@contextlib.contextmanager
-def serving(app) -> Iterator[str]:
-    """The address of a server that runs in a thread while the block lasts."""
-    quiet = {"log_config": None, "access_log": False}
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, timeout_graceful_shutdown=2, **quiet)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    limit = time.monotonic() + 120
-    while not server.started and thread.is_alive() and time.monotonic() < limit:
-        time.sleep(0.02)
-    assert server.started, "the server did not start"
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="session")
