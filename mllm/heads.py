@@ -113,12 +113,19 @@ class SpokenReading(nn.Module):
     FLOOR = -6.0
     """Lowest log-probability that is told apart."""
 
+    NOISE = 1.0
+    """Spread of what is added to the logits while training: heads are surer of clips they learnt from than of new ones,
+    and the language model should learn how far to trust them."""
+
     def __init__(self, labels: int, d_model: int):
         super().__init__()
         self.net = nn.Linear(2 * labels, d_model)
 
     def forward(self, logits: Tensor) -> Tensor:
-        logp = logits.detach().float().log_softmax(-1).clamp(min=self.FLOOR)
+        logits = logits.detach().float()
+        if self.training:
+            logits = logits + self.NOISE * torch.randn_like(logits)
+        logp = logits.log_softmax(-1).clamp(min=self.FLOOR)
         return self.net(torch.cat([logp.exp(), 1 + logp / 3], -1).to(self.net.weight.dtype))
 
 

@@ -140,12 +140,12 @@ def _resampled(
     bands = columns // 8 * 8
     count = max(8, round(length * math.exp(max(-0.3, min(0.3, config.stretch * _normal(generator))))))
     scale, shift = 1 + config.warp * _normal(generator), config.shift * _normal(generator)
-    at = torch.linspace(-1, 1, count)
+    at = (torch.arange(count) + 0.5) * (2 / count) - 1
     middle = (torch.arange(bands) - bands / 2) * scale + bands / 2 + shift
     across = (middle + 0.5) * (2 / bands) - 1
     mel = _sample(values[:, :bands], at, across)
     rest = _sample(values[:, bands:], at, (torch.arange(columns - bands) + 0.5) * (2 / max(columns - bands, 1)) - 1)
-    place = torch.linspace(0, length - 1, count).round().long()
+    place = ((torch.arange(count) + 0.5) * (length / count) - 0.5).round().long().clamp(0, length - 1)
     return torch.cat([mel, rest], 1), times[place]
 
 

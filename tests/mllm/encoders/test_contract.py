@@ -20,6 +20,8 @@ WHISPER = {
 FAMILIES = {
     "conv_voice": {"family": "conv_voice", "bands": 16, **CONV},
     "conv_voice group": {"family": "conv_voice", "bands": 16, "norm": "group", "temporal": "attention", **CONV},
+    "conv_voice melody": {"family": "conv_voice", "bands": 16, "prosody": [8, 8, 8], "keep_level": True, **CONV},
+    "face_actions": {"family": "face_actions", "width": 16},
     "conv_face": {"family": "conv_face", "image_size": 32, **CONV},
     "conv_face group": {"family": "conv_face", "image_size": 32, "norm": "group", **CONV},
     "conv_scene": {"family": "conv_scene", "image_size": 32, **CONV},
@@ -49,7 +51,7 @@ def inputs(encoder, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     """One clip of `length` items."""
     kind = encoder.config.input_kind
     if kind == "log_mel":
-        values = torch.randn(1, length, 16)
+        values = torch.randn(1, length, encoder.config.columns)
     elif kind == "images":
         side = encoder.config.image_size
         values = torch.randint(0, 255, (1, length, side, side, encoder.config.in_channels), dtype=torch.uint8)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cuewise.mllm.encoders.features import MelConfig, log_mel, speech_span
+from cuewise.mllm.encoders.features import PROSODY, MelConfig, log_mel, prosody, speech_span, voice_features
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 400, 16_000])
@@ -75,3 +75,35 @@ def test_trimming_can_be_turned_off_and_keeps_at_least_one_frame():
     bands = log_mel(spoken(1.0, 1.0), MelConfig())
     assert speech_span(bands, MelConfig(trim_db=0)) == slice(0, len(bands))
     assert len(bands[:1][speech_span(bands[:1], MelConfig())]) == 1
+
+
+def gliding(low_hz: float, high_hz: float, seconds: float = 1.0) -> torch.Tensor:
+    """A buzz of six harmonics whose pitch rises evenly in octaves."""
+    octaves = torch.linspace(np.log2(low_hz), np.log2(high_hz), int(16_000 * seconds), dtype=torch.float64)
+    phase = (2 * torch.pi * 2**octaves / 16_000).cumsum(0)
+    return sum((number * phase).sin() / number for number in range(1, 7)).float() * 0.2
+
+
+def test_melody_follows_a_gliding_pitch():
+    columns = dict(zip(PROSODY, prosody(gliding(120, 240), 101).T))
+    inside = slice(10, 90)
+    assert columns["voiced"][inside].all()
+    steps = columns["pitch"][inside].diff()
+    assert float(steps.mean()) == pytest.approx(0.01, abs=0.001)  # an octave in 100 frames
+    assert float(columns["pitch"][50]) == pytest.approx(np.log2(120 * 2**0.5 / 165), abs=0.03)
+    assert float(columns["relative pitch"][inside].median()) == pytest.approx(0.0, abs=0.05)
+
+
+def test_ten_times_the_amplitude_moves_the_level_alone():
+    quiet, loud = (prosody(gliding(150, 200) * gain, 100) for gain in (0.05, 0.5))
+    level = PROSODY.index("level")
+    torch.testing.assert_close(loud[10:90, level] - quiet[10:90, level], torch.ones(80), atol=1e-2, rtol=0)
+    others = [index for index in range(len(PROSODY)) if index != level]
+    torch.testing.assert_close(loud[10:90, others], quiet[10:90, others], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [1, 200, 16_000])
+def test_melody_of_silence_is_finite_and_has_no_voice(samples):
+    values, times = voice_features(torch.zeros(samples), MelConfig(prosody=True))
+    assert values.shape == (len(times), MelConfig(prosody=True).columns) and values.isfinite().all()
+    assert not values[:, 64 + PROSODY.index("voiced")].any()
