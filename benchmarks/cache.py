@@ -29,7 +29,7 @@ from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example
-from cuewise.train.sft import answers_loss
+from cuewise.train.stages import answers_loss
 
 QWEN_05B = {"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
             "num_attention_heads": 14, "num_key_value_heads": 2, "tie_word_embeddings": True}  # fmt: skip

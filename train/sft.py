@@ -2,17 +2,17 @@
 
 A stage trains named parts of the model on a mixture of sources, with one of two objectives: `heads` (what each stream
 and all together say) or `answers` (write the answer). Weights of finished stages are kept, so an interrupted run goes
-on where it stopped. The result is a folder that `cuewise analyze --model` loads.
+on where it stopped. The result is a folder that `cuewise analyze --model` loads, and, where LoRA was trained, an
+adapter for `--adapter`.
 """
 
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from cuewise.mllm.config_tools import from_dict, load_yaml, override
 from cuewise.mllm.folders import model_folder
@@ -22,27 +22,14 @@ from cuewise.mllm.presets import nano_config
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
 from cuewise.train.calibration import calibrate
-from cuewise.train.data import Mixture, MixtureConfig, Targets, TrainBatch
-from cuewise.train.examples import CHANNELS, Example, SourceConfig, load_source
-from cuewise.train.loop import LoopConfig, run_stage
-from cuewise.train.losses import next_token_loss, soft_cross_entropy, valence_arousal_loss
+from cuewise.train.curriculum import StageConfig, check_order
+from cuewise.train.examples import Example, SourceConfig, load_source
+from cuewise.train.own_clips import OwnClipsConfig, check_streams, rows_of
+from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.stages import add_adapters, train_stage
 from cuewise.train.vocabulary import VocabularyConfig, build_tokenizer
 
 RECIPES = Path(__file__).parent / "recipes"
-
-
-@dataclass(kw_only=True, slots=True)
-class StageConfig:
-    objective: Literal["heads", "answers"] = "answers"
-    """`heads` trains what each stream says by itself and in all; `answers` trains the written answer."""
-
-    trains: list[str]
-    """Parts that learn (`scopes` of the model: llm, fusion, heads, voice, voice.encoder, ...); the rest is frozen."""
-
-    loop: LoopConfig
-    mixture: MixtureConfig
-    head_weight: float = 0.0
-    """Weight of the heads' loss beside the answers', so that they do not drift."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,9 +53,16 @@ class SFTConfig:
     workers: int = 2
     """Processes that prepare examples."""
 
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    states_cache: str | None = None
+    """Folder where states of frozen encoders are kept; nothing computes them in every step."""
+
+    data: OwnClipsConfig | None = None
+    """Your own clips with a table of labels; they become the source `mine`, and a part of them its validation."""
+
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
-    sources: dict[str, SourceConfig]
+    sources: dict[str, SourceConfig] = field(default_factory=dict)
     validation: dict[str, SourceConfig] = field(default_factory=dict)
     """Sources that are never trained on: confidence is calibrated on them when the stages are done."""
 
@@ -78,28 +72,67 @@ class SFTConfig:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("`stages` needs at least one stage")
+        check_order(self.stages)
+        known = [*self.sources, *(["mine"] if self.data is not None else [])]
         for name, stage in self.stages.items():
-            unknown = sorted(set(stage.mixture.weights) - set(self.sources))
+            unknown = sorted(set(stage.mixture.weights) - set(known))
             if unknown:
-                known = ", ".join(self.sources)
-                raise ValueError(f"stage {name!r} draws from `{unknown[0]}`, but the sources are {known}")
+                hint = "; give your clips with data.csv=FILE" if unknown[0] == "mine" else ""
+                listed = ", ".join(known) or "none"
+                raise ValueError(f"stage {name!r} draws from `{unknown[0]}`, but the sources are {listed}{hint}")
 
 
 def main(recipe: str, overrides: list[str] | None = None) -> Path:
     """Run a recipe (a path, or the name of a shipped one); returns the folder of the finished model."""
     config = read_recipe(recipe, overrides or [])
     out = Path(config.out) / config.name
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
-    torch.manual_seed(config.seed)
-    model, processor = start(config, out)
-    sources, validation = prepare(config.sources, config, processor), prepare(config.validation, config, processor)
-    for name, stage in config.stages.items():
-        train_stage(name, stage, model, Mixture(sources, stage.mixture, processor), out, config.seed)
+    parallel = Parallel(config.hardware, str(out))
+    with parallel.main_first():
+        if config.data is not None:
+            take_own_clips(config, out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
+        torch.manual_seed(config.seed)
+        model, processor = start(config, out)
+        sources, validation = prepare(config.sources, config, processor), prepare(config.validation, config, processor)
+    if config.hardware.trackers:
+        parallel.accelerator.init_trackers("logs")
+    if config.data is not None:
+        check_streams(sources["mine"], config.data.needs)
+    add_adapters(model, config.stages, config.seed)
+    for number, (name, stage) in enumerate(config.stages.items()):
+        train_stage(name, stage, model, processor, sources, validation, out, config.seed, parallel=parallel,
+                    earlier=[*config.stages.values()][:number], states_cache=config.states_cache)  # fmt: skip
+    parallel.accelerator.end_training()
+    return finish(model, processor, validation, config, out) if parallel.is_main else out / "model"
+
+
+def finish(
+    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, validation: dict[str, list[Example]],
+    config: SFTConfig, out: Path,
+) -> Path:  # fmt: skip
+    """Calibrate, store the adapter where there is one, and write the model with it merged."""
+    model.cpu()
     if validation:
         found = calibrate(model, processor, [example for examples in validation.values() for example in examples])
         (out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if model.adapter is not None:
+        from cuewise.mllm.adapters.store import save_adapter
+
+        folder = save_adapter(model, out / "adapter", base=config.init or "")
+        if model.adapter.kind == "mose":
+            return folder
+        model.adapter.merge()
     return save(model, processor, out / "model")
+
+
+def take_own_clips(config: SFTConfig, out: Path) -> None:
+    """Turn the user's table into the sources `mine` and `mine_dev`."""
+    files = rows_of(config.data, out)
+    where = {"kind": "rows", "split": None}
+    config.sources["mine"] = SourceConfig(folder=str(files["train"]), **where)
+    if "dev" in files:
+        config.validation["mine_dev"] = SourceConfig(folder=str(files["dev"]), **where)
 
 
 def prepare(
@@ -148,68 +181,6 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
     model_config = nano_config(len(tokenizer), token_ids(tokenizer))
     processor = CuewiseProcessor.from_config(model_config, tokenizer)
     return CuewiseForConditionalGeneration(model_config), processor
-
-
-def train_stage(
-    name: str, stage: StageConfig, model: CuewiseForConditionalGeneration, mixture: Mixture, out: Path, seed: int
-) -> dict[str, float]:
-    """Train what the stage names, on its mixture."""
-    model.train_only(*stage.trains)
-    model.train()
-    heads = stage.objective == "heads"
-    draw = mixture.heads_batch if heads else mixture.answer_batch
-
-    def batches(_: int, generator: torch.Generator) -> TrainBatch:
-        return draw(stage.loop.batch_size, generator)
-
-    def loss_fn(trained: nn.Module, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        return heads_loss(trained, batch) if heads else answers_loss(trained, batch, stage.head_weight)
-
-    return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed)
-
-
-def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """Cross-entropy of each stream's reading and of all together, and valence/arousal of all together."""
-    return readings_loss(model.encode_batch(batch.streams), batch.targets)
-
-
-def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """The heads' loss on an encoded batch."""
-    total, stats = torch.zeros(()), {}
-    for name in CHANNELS:
-        stream = encoded.streams.get(name)
-        if stream is None:
-            continue
-        known = targets.known[name] & stream.present
-        if not known.any():
-            continue
-        loss, found = soft_cross_entropy(stream.reading.logits, targets.shares[name], known, smoothing=0.05)
-        total = total + loss
-        stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
-        va_loss, _ = valence_arousal_loss(stream.reading.va, targets.va, targets.va_known & known)
-        total = total + 0.2 * va_loss
-    known = targets.known["all"] & encoded.any_present
-    loss, found = soft_cross_entropy(encoded.logits, targets.shares["all"], known, smoothing=0.05)
-    va_loss, va_found = valence_arousal_loss(encoded.va, targets.va, targets.va_known & encoded.any_present)
-    stats |= {"all/loss": loss.detach(), "all/accuracy": found["accuracy"], "va/loss": va_loss.detach()}
-    stats |= {f"va/{key}": value for key, value in va_found.items() if key == "ccc"}
-    return total + 0.5 * loss + 0.2 * va_loss, stats
-
-
-def answers_loss(
-    model: CuewiseForConditionalGeneration, batch: TrainBatch, head_weight: float
-) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """Cross-entropy of the answer; the media rows that reached the model are counted and must not be zero."""
-    output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.streams)
-    rows = sum(int(stream.mask.sum()) for stream in output.encoded.streams.values())
-    if rows == 0:
-        raise ValueError(f"no media reached the model in this batch; samples {', '.join(batch.ids)}")
-    loss, stats = next_token_loss(output.logits, batch.labels, weights=batch.label_weights)
-    stats |= {"answer_loss": loss.detach(), "media_rows": rows / len(batch.ids)}
-    if head_weight:
-        extra, _ = readings_loss(output.encoded, batch.targets)
-        loss = loss + head_weight * extra
-    return loss, stats
 
 
 def save(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """The tokenizer of a new model, learnt from the texts it will read and write."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -34,7 +35,11 @@ def build_tokenizer(
     if (folder / "tokenizer.json").is_file():
         return AutoTokenizer.from_pretrained(folder)
     tokenizer = train_tokenizer(texts(config, sources, data_root), config.size)
-    tokenizer.save_pretrained(folder)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    tokenizer.save_pretrained(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)  # whole or not there, since its ids are those of all checkpoints
     return tokenizer
 
 

@@ -12,7 +12,7 @@ from cuewise.train.augment import AugmentConfig, augment
 from cuewise.train.data import Mixture, MixtureConfig, drop_streams, head_targets
 from cuewise.train.examples import Example
 from cuewise.train.losses import IGNORE
-from cuewise.train.sft import answers_loss, heads_loss
+from cuewise.train.stages import answers_loss, heads_loss
 
 
 def example(seed: int, **row) -> Example:

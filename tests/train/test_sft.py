@@ -9,7 +9,8 @@ from cuewise.data_recipes.schema import Row, write_jsonl
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.pipeline import Analyzer
 from cuewise.train.examples import SourceError
-from cuewise.train.sft import main, merged, read_recipe
+from cuewise.train.sft import RECIPES, _recipe_values, main, merged, read_recipe
+from cuewise.train.tracking import read_tables
 
 LOOP = "{steps: 2, batch_size: 2, warmup_steps: 1, log_every: 1, save_every: 1}"
 
@@ -40,12 +41,20 @@ stages:
     return str(path)
 
 
-def test_shipped_recipes_are_read_and_the_research_variant_changes_only_what_it_says():
-    nano, research = read_recipe("nano", []), read_recipe("nano-research", ["stages.answers.loop.steps=7"])
-    assert list(nano.stages) == list(research.stages)
-    assert set(research.sources) - set(nano.sources) == {"ravdess", "nemo"}
-    assert research.stages["face"] == nano.stages["face"]
-    assert research.stages["answers"].loop.steps == 7 != nano.stages["answers"].loop.steps
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
+def test_shipped_recipes_are_read(name):
+    needs = ["data.csv=x.csv"] if name == "finetune" else []
+    values = _recipe_values(name)
+    if "sources" in values or needs:  # recipes of supervised tuning; others have their own readers
+        assert read_recipe(name, needs).stages
+
+
+def test_a_recipe_that_extends_another_changes_only_what_it_says(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: nano\nname: mine\nstages: {answers: {loop: {lr: 0.5}}}\n")
+    nano, mine = read_recipe("nano", []), read_recipe(str(tmp_path / "mine.yaml"), ["stages.answers.loop.steps=7"])
+    assert list(nano.stages) == list(mine.stages) and nano.sources == mine.sources
+    assert mine.stages["answers"].loop.steps == 7 and mine.stages["answers"].loop.lr == 0.5
+    assert mine.stages["answers"].loop.batch_size == nano.stages["answers"].loop.batch_size
 
 
 def test_merged_changes_group_by_group():
@@ -99,3 +108,35 @@ def test_a_part_that_does_not_exist_is_named(tmp_path):
     write_jsonl([Row(id="t", corpus="mine", transcript="so it is", labels=["sad"])], tmp_path / "rows.jsonl")
     with pytest.raises(ValueError, match="unknown scope `voices`"):
         main(write_recipe(tmp_path, trains="[voices]"))
+
+
+def test_own_clips_need_a_table():
+    with pytest.raises(ValueError, match=r"draws from `mine`, but the sources are none; give your clips with data\.csv"):
+        read_recipe("finetune", [])
+
+
+@pytest.mark.slow
+def test_the_shipped_model_is_fine_tuned_on_a_folder_of_clips_and_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(4):
+        audio_file(tmp_path, "wav", seconds=1.0, hz=180 + 40 * i).rename(tmp_path / f"{i}.wav")
+    lines = [f"{i}.wav,{'happy' if i % 2 else 'sad'},so it is,p{i},{'dev' if i == 3 else 'train'}" for i in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,transcript,speaker,split", *lines]))
+    quick = ["loop.steps=2", "loop.batch_size=2", "loop.log_every=1", "loop.evaluate_every=1", "loop.sample_every=2"]
+    options = [f"stages.{stage}.{option}" for stage in ("heads", "answers") for option in quick]
+    folder = main("finetune", ["data.csv=labels.csv", "name=mine", "workers=1", "states_cache=states", *options])
+    log = [json.loads(line) for line in (folder.parent / "checkpoints/log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} == {"heads", "answers"} and log[-1]["answers/valid/loss"] > 0
+    assert read_tables(folder.parent / "checkpoints/samples", "answers")[0]["answer"].endswith("</answer>")
+    clip, texts = Clip(path=tmp_path / "0.wav"), {}
+    for key, options in {"base": {}, "adapter": {"adapter": "mine"}, "merged": {"model": folder}}.items():
+        with Analyzer.load(**options) as analyzer:
+            texts[key] = analyzer.analyze(clip)
+            if key == "adapter":
+                assert analyzer.name == "nano+mine"
+                with analyzer.model.adapter.off():
+                    texts["off"] = analyzer.analyze(clip)
+    assert texts["off"].text == texts["base"].text and texts["off"].distribution == texts["base"].distribution
+    for label, share in texts["merged"].distribution.items():
+        assert texts["adapter"].distribution[label] == pytest.approx(share, abs=1e-4)
+    assert texts["adapter"].distribution != texts["base"].distribution
