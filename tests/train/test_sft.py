@@ -111,7 +111,7 @@ def test_a_part_that_does_not_exist_is_named(tmp_path):
 
 
 def test_own_clips_need_a_table():
-    with pytest.raises(ValueError, match=r"draws from `mine`, but the sources are none; give your clips with data\.csv"):
+    with pytest.raises(ValueError, match=r"the sources are none; give your clips with data\.csv"):
         read_recipe("finetune", [])
 
 
