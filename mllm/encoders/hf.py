@@ -14,6 +14,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, ImageEncoderConfig, InputKind
+from cuewise.mllm.encoders.expert_block import add_experts
 from cuewise.mllm.registry import ENCODERS
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -70,8 +71,12 @@ class HFVisionConfig(ImageEncoderConfig):
     layers: list[int] = field(default_factory=list)
     """Hidden states that are averaged (0 = embeddings, -1 = last); empty takes the final, normed output."""
 
-    pool: Literal["cls", "mean"] = "cls"
-    """First token, or mean over all tokens."""
+    pool: Literal["cls", "mean", "patches"] = "cls"
+    """One state per picture, its first token or the mean over all; or one state per patch, row after row."""
+
+    experts: dict[str, Any] = field(default_factory=dict)
+    """Bottleneck experts beside the feed-forward of the last `layers` layers (S4D): layers, experts, top, ratio,
+    capacity; none when empty."""
 
     image_mean: list[float] = field(default_factory=lambda: list(CLIP_MEAN))
     """Mean of each colour, of values in [0, 1]."""
@@ -80,8 +85,12 @@ class HFVisionConfig(ImageEncoderConfig):
     """Deviation of each colour."""
 
     def __post_init__(self) -> None:
-        if self.pool not in ("cls", "mean"):
-            raise ValueError(f"hf_vision.pool must be cls or mean, got {self.pool!r}")
+        if self.pool not in ("cls", "mean", "patches"):
+            raise ValueError(f"hf_vision.pool must be cls, mean or patches, got {self.pool!r}")
+        unknown = sorted(set(self.experts) - {"layers", "experts", "top", "ratio", "capacity"})
+        if unknown:
+            raise ValueError(f"hf_vision.experts has no option `{unknown[0]}`; it has layers, experts, top, ratio, "
+                             "capacity")  # fmt: skip
         inner = inner_config(self.hf, "vision_config")
         if self.pool == "cls" and inner.model_type.startswith("siglip"):
             raise ValueError("hf_vision.pool is cls but SigLIP has no class token; set it to mean")
@@ -93,6 +102,14 @@ class HFVisionConfig(ImageEncoderConfig):
     def d_out(self) -> int:
         return hidden_size(inner_config(self.hf, "vision_config"))
 
+    @property
+    def patches(self) -> int:
+        """Patches of one picture."""
+        return (self.image_size // inner_config(self.hf, "vision_config").patch_size) ** 2
+
+    def num_states(self, length: int) -> int:
+        return length * self.patches if self.pool == "patches" else length
+
 
 @ENCODERS.register("hf_vision", HFVisionConfig)
 class HFVision(Encoder):
@@ -101,14 +118,29 @@ class HFVision(Encoder):
     def __init__(self, config: HFVisionConfig):
         super().__init__(config)
         self.model = AutoModel.from_config(inner_config(config.hf, "vision_config"))
+        options = dict(config.experts)
+        self.experts = add_experts(self.model, config.d_out, options.pop("layers", 6), **options) if options else []
+
+    def balance(self) -> Tensor:
+        """Mean load-balance term of the experts in the last forward pass; 0 without experts."""
+        return torch.stack([e.balance for e in self.experts]).mean() if self.experts else torch.zeros(())
 
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
-        """uint8 pictures [B, T, S, S, 3] -> states [B, T, C]."""
+        """uint8 pictures [B, T, S, S, 3] -> states [B, T, C], or [B, T * patches, C]."""
         seen = self.maps(values[mask])
+        if self.config.pool == "patches":
+            return self._patches(seen[:, -self.config.patches :], mask, times_s)
         picked = seen[:, 0] if self.config.pool == "cls" else seen.mean(1)
         states = picked.new_zeros(*mask.shape, picked.shape[-1])
         states[mask] = picked
         return EncoderStates(states, mask, times_s)
+
+    def _patches(self, seen: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
+        """[n, patches, C] of the valid pictures -> every patch a state, with the time of its picture."""
+        states = seen.new_zeros(*mask.shape, *seen.shape[1:])
+        states[mask] = seen
+        times = None if times_s is None else times_s.repeat_interleave(seen.shape[1], 1)
+        return EncoderStates(states.flatten(1, 2), mask.repeat_interleave(seen.shape[1], 1), times)
 
     def maps(self, pictures: Tensor) -> Tensor:
         """uint8 [n, S, S, 3] -> token maps [n, tokens, C], for mechanisms that look inside a picture."""
@@ -122,6 +154,9 @@ class HFVision(Encoder):
 
     def load_weights(self, name_or_path: str) -> None:
         """Weights of a checkpoint in a folder or on the hub."""
+        if self.experts:
+            raise ValueError("load the weights of the encoder before experts are added: build it without `experts`, "
+                             "load, save, and add them with the next config")  # fmt: skip
         load_into(self.model, name_or_path, "vision_model")
 
 

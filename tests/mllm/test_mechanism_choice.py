@@ -18,7 +18,7 @@ VOICE = {
     "mean": {"tokens": 3, "summary": True}, "attn_pool": {"tokens": 3}, "qformer": {"tokens": 3, "hidden": 8},
     "window_qformer": {"tokens": 3, "hidden": 8}, "bridge_transformer": {"tokens": 3}, "adaptive_pool": {"tokens": 3},
     "group4": {}, "stc_conv": {"grid": [1, 1]}, "tube_topk": {"grid": [1, 1], "window": [2, 1, 1], "tubes": 2},
-    "hybrid_compressor": {"tokens": 3, "experts": 2},
+    "hybrid_compressor": {"tokens": 3, "experts": 2}, "lifting": {"odd": "repeat"},
 }  # fmt: skip
 
 

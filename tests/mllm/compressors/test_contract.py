@@ -12,7 +12,7 @@ CASES = {
     "qformer": {"tokens": 4, "hidden": 16}, "window_qformer": {"tokens": 4, "hidden": 16},
     "bridge_transformer": {"tokens": 4, "summary": True}, "adaptive_pool": {"tokens": 4}, "group4": {},
     "stc_conv": {"grid": [2, 2]}, "tube_topk": {"grid": [2, 2], "window": [2, 1, 1], "tubes": 2},
-    "hybrid_compressor": {"tokens": 4, "experts": 2},
+    "hybrid_compressor": {"tokens": 4, "experts": 2}, "lifting": {},
 }  # fmt: skip
 GRID = ("stc_conv", "tube_topk")
 
@@ -72,7 +72,7 @@ def test_every_weight_learns(name):
 
 
 @pytest.mark.parametrize("name", ["mean", "attn_pool", "window_qformer", "bridge_transformer", "group4",
-                                  "hybrid_compressor", "adaptive_pool"])  # fmt: skip
+                                  "hybrid_compressor", "adaptive_pool", "lifting"])  # fmt: skip
 def test_tokens_stand_in_time_order(name):
     module = build(name)
     out = module(torch.randn(1, 12, CHANNELS), valid(12), torch.arange(12.0)[None])
