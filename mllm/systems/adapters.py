@@ -21,8 +21,8 @@ ADAPTERS = {
 """`model_type` of config.json -> file and class below this folder. Other image-text models go to `image_text`."""
 
 
-def load_adapter(folder: str | Path, **options: Any) -> Any:
-    """The system of a folder. Raises SystemLoadError that names the supported types."""
+def adapter_class(folder: str | Path) -> Any:
+    """The kind of system for the model in a folder. Raises SystemLoadError that names the supported types."""
     folder = Path(folder)
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     target = ADAPTERS.get(kind) or ("image_text:ImageText" if _is_image_text(kind) else None)
@@ -32,7 +32,7 @@ def load_adapter(folder: str | Path, **options: Any) -> Any:
             f"{', '.join(ADAPTERS)}, and every model of transformers for images and text"
         )
     file, _, name = target.partition(":")
-    return getattr(import_module(f"cuewise.mllm.systems.{file}"), name).load(folder, **options)
+    return getattr(import_module(f"cuewise.mllm.systems.{file}"), name)
 
 
 def _is_image_text(kind: str | None) -> bool:

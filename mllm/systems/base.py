@@ -5,16 +5,23 @@ A system keeps the order of the asks, works in batches of its own choice, and tu
 into `Reply.error`, never into an exception.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.report import EmotionReport
 
 Form = Literal["explained", "direct"]
+
+
+SHOWN_MEDIA = MediaConfig(num_frames=8, frame_size=448, detector="none")
+"""How clips are read for systems that look at whole frames: eight of them, as MER-UniBench does."""
 
 
 class SystemLoadError(ValueError):
@@ -114,17 +121,42 @@ def load_system(spec: str | Path, **options: Any) -> System:
     Args:
         spec: a shipped model (``nano``), a folder of one of our models, a folder of a multimodal model of transformers
             (chosen by `model_type` in its config.json), or ``openai:MODEL@http://host:port/v1``.
-        options: go to the system: `media`, `device`, and what the kind of system takes besides.
+        options: go to the system: `media` (a `MediaConfig`, or a mapping with the fields that differ from the default
+            of this kind of system), `device`, and what the kind of system takes besides.
 
     Raises SystemLoadError.
     """
     text = str(spec)
     if text.startswith("openai:"):
-        return import_module("cuewise.mllm.systems.openai_endpoint").OpenAISystem.from_spec(text, **options)
-    kind = model_kind(text)
-    if kind == "cuewise":
-        return import_module("cuewise.mllm.systems.cuewise").CuewiseSystem.load(text, **options)
-    return import_module("cuewise.mllm.systems.adapters").load_adapter(text, **options)
+        made = import_module("cuewise.mllm.systems.openai_endpoint").OpenAISystem
+        return made.from_spec(text, **checked(options, SHOWN_MEDIA, made.__init__))
+    if model_kind(text) == "cuewise":
+        made = import_module("cuewise.mllm.systems.cuewise").CuewiseSystem
+        pipeline = import_module("cuewise.mllm.pipeline")
+        return made.load(text, **checked(options, MediaConfig(), pipeline.Analyzer.load))
+    adapters = import_module("cuewise.mllm.systems.adapters")
+    made = adapters.adapter_class(text)
+    return made.load(Path(text), **checked(options, SHOWN_MEDIA, made.load, made.__init__))
+
+
+_NO_OPTIONS = {"self", "options", "name", "folder", "model", "processor", "base_url"}
+
+
+def checked(options: dict[str, Any], default: Any, *takers: Callable[..., Any]) -> dict[str, Any]:
+    """Options with `media` over the `default` config. Raises SystemLoadError for one that none of `takers` has."""
+    known = {name for taker in takers for name in signature(taker).parameters} - _NO_OPTIONS
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known))}"
+            raise SystemLoadError(f"unknown option `{name}` of this system; {hint}")
+    media = options.get("media")
+    if not isinstance(media, dict):
+        return options
+    try:
+        return {**options, "media": replace(default, **media)}
+    except (TypeError, ValueError) as error:
+        raise SystemLoadError(f"option `media`: {error}") from error
 
 
 def model_kind(spec: str | Path) -> Literal["cuewise", "transformers"]:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.media import MediaConfig, MediaWorker
-from cuewise.mllm.systems.base import Ask, Reply, ReplyError, SystemLoadError
+from cuewise.mllm.systems.base import SHOWN_MEDIA, Ask, Reply, ReplyError, SystemLoadError
 from cuewise.mllm.systems.draws import RowDraws, RowLimits
 from cuewise.mllm.systems.facts import model_facts
 from cuewise.mllm.systems.reporting import report_on_text
-from cuewise.mllm.systems.seen import SHOWN_MEDIA, Seen, Shown, look
+from cuewise.mllm.systems.seen import Seen, Shown, look
 from cuewise.mllm.systems.wording import ask_text
 
 _SPECIAL = re.compile(r"<(\|[^<>]*\|)>")

@@ -20,8 +20,8 @@ import numpy as np
 
 from cuewise.mllm.media import MediaConfig, MediaWorker
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
-from cuewise.mllm.systems.base import Ask, Reply, ReplyError, SystemLoadError
-from cuewise.mllm.systems.seen import SHOWN_MEDIA, Seen, look
+from cuewise.mllm.systems.base import SHOWN_MEDIA, Ask, Reply, ReplyError, SystemLoadError
+from cuewise.mllm.systems.seen import Seen, look
 from cuewise.mllm.systems.versions import versions
 from cuewise.mllm.systems.wording import ask_text
 

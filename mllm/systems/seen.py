@@ -7,12 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.media import Media, MediaConfig, MediaError, MediaWorker
+from cuewise.mllm.media import Media, MediaError, MediaWorker
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.systems.base import Ask, ReplyError
-
-SHOWN_MEDIA = MediaConfig(num_frames=8, frame_size=448, detector="none")
-"""How clips are read for systems that look at whole frames: eight of them, as MER-UniBench does."""
 
 
 @dataclass(slots=True)

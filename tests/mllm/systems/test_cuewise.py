@@ -81,6 +81,11 @@ def test_names_lead_to_systems_and_wrong_ones_to_one_line(tmp_path):
         load_system(tmp_path)
 
 
+def test_options_of_our_models_are_checked_by_name():
+    with pytest.raises(SystemLoadError, match=r"unknown option `devise`.*did you mean `device`"):
+        load_system("nano", devise="cpu")
+
+
 def test_the_shipped_model_loads_by_name_and_names_its_weights():
     system = load_system("nano")
     try:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.systems.adapters import ADAPTERS
-from cuewise.mllm.systems.base import Ask, SystemLoadError, load_system
-from cuewise.mllm.systems.seen import SHOWN_MEDIA, Seen, Shown
+from cuewise.mllm.systems.base import SHOWN_MEDIA, Ask, SystemLoadError, load_system
+from cuewise.mllm.systems.seen import Seen, Shown
 
 pytestmark = pytest.mark.slow
 
@@ -223,6 +223,16 @@ def test_other_types_are_refused_with_those_that_are_supported(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(SystemLoadError, match=r"type 'bert'.*qwen2_5_vl.*qwen3_omni_moe"):
         load_system(tmp_path)
+
+
+def test_options_are_checked_by_name_before_anything_is_loaded(folder_of):
+    wrong = (({"batchsize": 2}, "did you mean `batch_size`"), ({"media": {"frames": 2}}, "option `media`"),
+             ({"media": {"num_frames": 0}}, "num_frames must be >= 1"))  # fmt: skip
+    for options, message in wrong:
+        with pytest.raises(SystemLoadError, match=message):
+            load_system(folder_of("qwen2_vl"), **options)
+    with load_system(folder_of("qwen2_vl"), media={"num_frames": 2}, batch_size=2) as system:
+        assert (system.worker.config.num_frames, system.worker.config.frame_size, system.batch_size) == (2, 448, 2)
 
 
 def test_every_adapter_names_the_types_it_is_listed_for():

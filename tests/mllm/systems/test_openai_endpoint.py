@@ -126,6 +126,11 @@ def test_specs_may_hold_slashes_colons_and_at_signs():
             split_spec(wrong)
 
 
+def test_options_are_checked_by_name():
+    with pytest.raises(SystemLoadError, match=r"unknown option `device`.*concurrency"):
+        load_system("openai:m@http://127.0.0.1:1/v1", device="cpu")
+
+
 def test_a_key_that_was_asked_for_must_be_there(monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(SystemLoadError, match="NO_SUCH_KEY holds no API key"):
