@@ -32,8 +32,11 @@ SLIGHT_CREDIT = 0.5
 COMMON_CREDIT = 0.25
 """Credit of a supported claim that is true of most clips (an even voice, a face toward the camera)."""
 
-UNMEASURED_WEIGHT = 0.5
-"""How much a claim that could not be measured counts as written: it is neither right nor wrong."""
+QUOTE_CREDIT = 0.25
+"""Credit of a quotation that is said: always to be had from the transcript, whatever it means."""
+
+HALF_WRITTEN = 0.5
+"""How much a claim that could not be measured, or a quotation that is said, counts as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +119,15 @@ def span_overlap(
 def measured_cue_score(checked: Sequence[Cue], wanted: float = 2.0) -> CueScore:
     """Cues with their checks: distinct supported claims over what is written, and over `wanted` of them.
 
-    A claim counts once however often it is written, quotes together once; contradicted claims and cues that claim
-    nothing checkable cost precision in full.
+    A claim counts once however often it is written, quotes together once and little; contradicted claims and cues that
+    claim nothing checkable cost precision in full.
     """
     credit: dict[tuple[str, str, str], float] = {}
     written = 0.0
     for cue in checked:
         verdict = cue.check.verdict if cue.check else None
-        written += UNMEASURED_WEIGHT if verdict == "not_measurable" else 1.0
+        said = cue.channel == "words" and verdict == "supported"
+        written += HALF_WRITTEN if said or verdict == "not_measurable" else 1.0
         key = claim_key(cue)
         if verdict == "supported" and key is not None:
             key = (*key[:2], "") if key[1] == "quote" else key
@@ -133,6 +137,8 @@ def measured_cue_score(checked: Sequence[Cue], wanted: float = 2.0) -> CueScore:
 
 
 def _credit(channel: str, claim: Claim) -> float:
+    if claim.attribute == "quote":
+        return QUOTE_CREDIT
     meaning = direction(channel, claim)
     if not meaning.propose:
         return COMMON_CREDIT

@@ -3,8 +3,9 @@
     audit = run_audit(load_config("rewards.yaml"))
     print(audit.table()); audit.passed
 
-A hack fails the config when its mean total is not clearly (two standard errors) below that of the honest answers it
-starts from. A hack that no configured reward notices pays nothing and passes with the note `no effect`.
+A hack fails the config when its mean total is not below that of the honest answers it starts from; where the two are
+within two standard errors, more rows are needed to be sure. A hack that no configured reward notices pays nothing and
+passes with the note `no effect`.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ import numpy as np
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.report import ParsedAnswer, parse, render
 
+from .answers import is_exact
 from .base import RewardConfig, RewardSample, RewardTable, score
 from .hacks import HACKS, honest, planned_rows
 
@@ -50,7 +52,12 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        return not self.has_effect or self.honest - self.hacked > MARGIN_SE * self.error
+        return not self.has_effect or self.honest > self.hacked
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the difference is larger than two standard errors."""
+        return not self.has_effect or abs(self.honest - self.hacked) > MARGIN_SE * self.error
 
     @property
     def favours(self) -> list[str]:
@@ -74,7 +81,7 @@ class Audit:
         """For people, the hack that pays best first."""
         lines = [f"{'hack':26} {'honest':>7} {'hack':>7} {'difference':>16} {'rows won':>9}  paid more by"]
         for one in sorted(self.findings, key=lambda f: f.honest - f.hacked):
-            verdict = "" if one.passed else "  <- PAYS"
+            verdict = ("" if one.passed else "  <- PAYS") + ("" if one.is_sure else "  (too few rows to be sure)")
             effect = ", ".join(one.favours) if one.has_effect else "(no effect)"
             gap = f"{one.hacked - one.honest:+.3f} ± {one.error:.3f}"
             numbers = f"{one.honest:7.3f} {one.hacked:7.3f} {gap:>16} {one.rows_won:9.0%}"
@@ -105,6 +112,7 @@ def run_audit(
         answers = [(row, length, honest(row, skill, rng, length).answer) for row, length in rows]
     if not answers:
         raise ValueError("the audit needs at least one row")
+    answers = _with_confidence(answers)
     majority = Counter(row.labels[0] for row, _, _ in answers).most_common(1)[0][0]
     base = score([_sample(row, said, length) for row, length, said in answers], config, step=step, resources=resources)
     findings = []
@@ -144,6 +152,14 @@ def model_answers(model: str, count: int, seed: int = 1_000_000) -> list[tuple[R
     if not found:
         raise ValueError(f"model {model!r} explained none of {count} clips; audit a model that writes cues")
     return found
+
+
+def _with_confidence(answers: Sequence[tuple[Row, float, ParsedAnswer]]) -> list[tuple[Row, float, ParsedAnswer]]:
+    """Answers that state no confidence get the share of right ones, which is what an honest answerer could say."""
+    right = [is_exact(_sample(row, said, length)) for row, length, said in answers]
+    rate = round(min(0.95, max(0.05, sum(right) / len(right))), 2)
+    return [(row, length, said if said.confidence is not None else said.model_copy(update={"confidence": rate}))
+            for row, length, said in answers]  # fmt: skip
 
 
 def _sample(row: Row, said: ParsedAnswer | str, length: float) -> RewardSample:

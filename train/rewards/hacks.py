@@ -16,6 +16,7 @@ from cuewise.data_recipes.synthetic.emotions import emotion_table
 from cuewise.data_recipes.synthetic.plan import plan_clip
 from cuewise.data_recipes.synthetic.planned import planned_row
 from cuewise.data_recipes.targets import target
+from cuewise.eval.metrics.cues import match_credit
 from cuewise.mllm.evidence.claims import phrase, vocabulary
 from cuewise.mllm.report import MAX_LABELS, Channel, Claim, Cue, ParsedAnswer, render
 from cuewise.mllm.taxonomy import LABELS
@@ -127,8 +128,8 @@ def _never_confident(row: Row, said: ParsedAnswer, rng: np.random.Generator, maj
 
 
 def _repeated(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str) -> str:
-    """The one cue that is certainly there, again and again."""
-    sure = target(row).cues[0].model_copy(update={"supports": said.labels[:1]})
+    """The best of its own cues, again and again."""
+    sure = max(said.cues, key=lambda cue: max((match_credit(known, cue) for known in row.cues), default=0.0))
     return render(_answer(said.labels, [sure] * REPEATS, f"So {said.labels[0]}.", said.confidence))
 
 

@@ -60,3 +60,7 @@ def test_repetition_padding_and_claims_true_of_most_clips_do_not_pay():
     unseen = measured_cue_score([good, other, face("nose wrinkled", verdict="not_measurable")]).f
     assert 0.8 < unseen < 1.0
     assert measured_cue_score([]).f == 0.0
+    quote = Cue(channel="words", observation='"so happy"', check=Check(verdict="supported"))
+    assert measured_cue_score([quote] * 2).f < measured_cue_score([quote]).f == pytest.approx(0.2)
+    assert 0.9 < measured_cue_score([good, other, quote]).f < 1.0
+    assert measured_cue_score([good, quote]).f > measured_cue_score([quote]).f
