@@ -1,10 +1,12 @@
 """What judges are asked and how their replies are read: exact schemas, nothing clipped, nothing repaired."""
 
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
 
+from cuewise.eval.judges.load import KINDS
 from cuewise.eval.judges.questions import TASKS
 from cuewise.eval.judges.tasks import InvalidReplyError, task_named
 
@@ -85,6 +87,11 @@ def test_prompts_show_every_field_and_answers_cannot_close_their_marks(name):
 
 def test_the_wording_has_a_fingerprint_of_its_own():
     assert len({task.fingerprint for task in TASKS.values()}) == len(TASKS)
+
+
+def test_the_page_names_every_task_and_kind_of_judge():
+    page = (Path(__file__).parents[3] / "docs" / "judges.md").read_text(encoding="utf-8")
+    assert not [name for name in (*TASKS, *KINDS) if f"`{name}`" not in page]
 
 
 def test_unknown_tasks_suggest_the_nearest():

@@ -4,6 +4,7 @@ import base64
 import io
 import time
 import wave
+from pathlib import Path
 
 import endpoint
 import media_samples
@@ -124,6 +125,13 @@ def test_specs_may_hold_slashes_colons_and_at_signs():
     for wrong in ("openai:model", "openai:@http://h/v1", "openai:model@ftp://h"):
         with pytest.raises(SystemLoadError, match="openai:MODEL@http"):
             split_spec(wrong)
+
+
+def test_the_page_names_every_family():
+    from cuewise.mllm.systems.adapters import ADAPTERS
+
+    page = (Path(__file__).parents[3] / "docs" / "systems.md").read_text(encoding="utf-8")
+    assert not [kind for kind in ADAPTERS if f"`{kind}`" not in page and not kind.endswith("_thinker")]
 
 
 def test_options_are_checked_by_name():
