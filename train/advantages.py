@@ -57,10 +57,10 @@ def per_reward(rewards: Tensor, weights: Tensor) -> Tensor:
     return _known((total - total.nanmean()) / (deviation(total.flatten(), dim=0) + EPSILON))
 
 
-def weighted_sum(rewards: Tensor, weights: Tensor) -> Tensor:
-    """[R, N, G] and [R] -> [N, G]; NaN only where no reward applies."""
-    total = (rewards.nan_to_num(0.0) * weights.to(rewards).view(-1, 1, 1)).sum(0)
-    return total.masked_fill(rewards.isnan().all(0), torch.nan)
+def weighted_mean(rewards: Tensor, weights: Tensor) -> Tensor:
+    """[R, N, G] and [R] -> [N, G], over the rewards that apply; NaN where none does."""
+    weights = weights.to(rewards).view(-1, 1, 1) * ~rewards.isnan()
+    return (rewards.nan_to_num(0.0) * weights).sum(0) / weights.sum(0)
 
 
 def advantages(rewards: Tensor, weights: Tensor, kind: str) -> Tensor:
@@ -69,7 +69,7 @@ def advantages(rewards: Tensor, weights: Tensor, kind: str) -> Tensor:
         return per_reward(rewards, weights)
     if kind not in ADVANTAGES:
         raise ValueError(f"unknown advantage `{kind}`; known: {', '.join([*ADVANTAGES, 'gdpo'])}")
-    return ADVANTAGES[kind](weighted_sum(rewards, weights))
+    return ADVANTAGES[kind](weighted_mean(rewards, weights))
 
 
 def has_spread(rewards: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     if args.recipe == "audit":
         return _audit(args)
-    from cuewise.train.sft import main
+    from cuewise.train.run import main
 
     try:
         folder = main(args.recipe, args.overrides)

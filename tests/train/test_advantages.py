@@ -13,7 +13,7 @@ from cuewise.train.advantages import (
     leave_one_out,
     overlong_penalty,
     per_reward,
-    weighted_sum,
+    weighted_mean,
 )
 
 NAN = float("nan")
@@ -52,8 +52,8 @@ def test_a_reward_that_cannot_judge_counts_for_nothing():
     assert group_scaled(rewards)[0, 2] == 0 and torch.isfinite(group_scaled(rewards)).all()
     assert leave_one_out(rewards).tolist() == [[1.0, -1.0, 0.0, 0.0]]
     both = torch.stack([rewards, torch.tensor([[NAN, 1.0, 1.0, NAN]])])
-    total = weighted_sum(both, torch.tensor([2.0, 3.0]))
-    assert total[0, :3].tolist() == [2.0, 3.0, 3.0] and total[0, 3].isnan()
+    total = weighted_mean(both, torch.tensor([2.0, 3.0]))
+    assert total[0, :3].tolist() == pytest.approx([1.0, 0.6, 1.0]) and total[0, 3].isnan()
 
 
 @pytest.mark.parametrize("kind", ["none", "group", "batch", "rloo", "gdpo"])

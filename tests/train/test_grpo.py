@@ -1,0 +1,296 @@
+"""GRPO end to end: a toy policy learns, and the step refuses what would teach nothing or something wrong."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cuewise.data_recipes.schema import Row
+from cuewise.mllm.adapters.lora import LoraScope
+from cuewise.train import grpo
+from cuewise.train.data import Mixture, MixtureConfig
+from cuewise.train.examples import Example, SourceConfig
+from cuewise.train.grpo import choose_parts, grpo_loss, rollout_engine, run
+from cuewise.train.grpo_config import AlarmConfig, GRPOConfig, PolicyConfig, RolloutConfig
+from cuewise.train.grpo_groups import Alarms, Groups
+from cuewise.train.loop import LoopConfig, TrainingError
+from cuewise.train.media_gate import MediaLostError
+from cuewise.train.policy_losses import policy_loss, token_logprobs
+from cuewise.train.reference import Reference
+from cuewise.train.rewards.base import REWARDS, Entry, RewardConfig, register
+from cuewise.train.tracking import read_tables
+from tests.tiny import tiny_model, tiny_processor
+from tests.train.grpo_samples import clips
+
+
+@pytest.fixture(autouse=True)
+def rewards(monkeypatch):
+    """Two rewards of the text alone, known only to these tests."""
+    monkeypatch.setattr("cuewise.train.rewards.base.REWARDS", dict(REWARDS))
+    register("early_letters")(lambda samples: [share(s.text, "abcdefghijklm") for s in samples])
+    register("same_for_all")(lambda samples: [0.5 for _ in samples])
+
+
+def share(text, letters):
+    written = text.removeprefix("<think>")
+    return sum(c in letters for c in written) / max(len(written), 1)
+
+
+def config(reward="early_letters", **changes):
+    values = {
+        "name": "toy", "init": "none", "sources": {"toy": SourceConfig(kind="rows")}, "trains": ["llm"],
+        "rewards": RewardConfig(rewards={reward: Entry()}),
+        "rollout": RolloutConfig(group=6, max_tokens=6), "policy": PolicyConfig(truncated="keep"),
+        "loop": LoopConfig(steps=2, batch_size=4, lr=1e-3, warmup_steps=1, log_every=1, save_every=2),
+    }  # fmt: skip
+    return GRPOConfig(**(values | changes))
+
+
+def examples():
+    return {"toy": [Example(Row(id=f"clip{i}", corpus="toy", transcript="we won" if "words" in clip.streams else None),
+                            clip, 1.0, "toy") for i, clip in enumerate(clips())]}  # fmt: skip
+
+
+def groups(config, model=None):
+    model = model or tiny_model()
+    processor = tiny_processor()
+    choose_parts(model, config.trains, config.adapters, 0)
+    mixture = Mixture(examples(), MixtureConfig(weights={"toy": 1.0}), processor)
+    reference = Reference(model) if config.policy.kl_weight else None
+    return Groups(model, processor, mixture, rollout_engine(model, processor, config), config, reference=reference,
+                  parts=config.loop.micro_batches, size=config.loop.micro_size())  # fmt: skip
+
+
+def batch_of(config, model=None):
+    made = groups(config, model)
+    return made, made(0, torch.Generator().manual_seed(0))
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "checkpoints" / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow  # 50 steps of sampling and learning
+def test_the_reward_of_a_simple_task_rises(tmp_path):
+    torch.manual_seed(0)
+    chosen = config(loop=LoopConfig(steps=50, batch_size=4, lr=3e-3, warmup_steps=3, log_every=1, sample_every=25))
+    model = tiny_model()
+    choose_parts(model, chosen.trains, {}, 0)
+    run(model, tiny_processor(), examples(), chosen, tmp_path)
+    earned = [line["grpo/reward/early_letters"] for line in log_of(tmp_path)]
+    assert sum(earned[-5:]) / 5 > sum(earned[:5]) / 5 + 0.3, earned
+    table = read_tables(tmp_path / "checkpoints" / "samples", "grpo")
+    assert len(table) == 2 * 4 * 6 and {"answer", "reward/early_letters", "advantage", "finish_reason"} <= set(table[0])
+    assert table[0]["reward/early_letters"] == pytest.approx(share(table[0]["answer"], "abcdefghijklm"))
+
+
+def test_a_step_logs_each_reward_alone_and_what_the_policy_does(tmp_path):
+    model = tiny_model()
+    chosen = config(rewards=RewardConfig(rewards={"early_letters": Entry(weight=0.1), "same_for_all": Entry()}))
+    choose_parts(model, chosen.trains, {}, 0)
+    before = model.language_model.model.layers[0].mlp.up_proj.weight.clone()
+    frozen = model.media.towers["voice"].encoder.state_dict()
+    kept = {name: value.clone() for name, value in frozen.items()}
+    run(model, tiny_processor(), examples(), chosen, tmp_path)
+    line = log_of(tmp_path)[-1]
+    assert line["grpo/reward/same_for_all"] == 0.5 and 0 <= line["grpo/reward/early_letters"] <= 1
+    for name in ("entropy", "ratio", "clip/high", "answers/tokens", "answers/truncated", "groups/no_spread",
+                 "media_rows", "tokens"):  # fmt: skip
+        assert f"grpo/{name}" in line
+    assert line["grpo/ratio"] == pytest.approx(1, abs=1e-4) and line["grpo/media_rows"] > 0
+    assert not torch.equal(before, model.language_model.model.layers[0].mlp.up_proj.weight)
+    assert all(torch.equal(kept[name], value) for name, value in frozen.items())
+
+
+def test_micro_batches_change_nothing(tmp_path):
+    weights = []
+    for parts in (1, 2):
+        model = tiny_model()
+        loop = LoopConfig(steps=1, batch_size=4, micro_batches=parts, warmup_steps=1, save_every=1)
+        chosen = config(loop=loop, policy=PolicyConfig(truncated="keep", advantage="gdpo"))
+        choose_parts(model, chosen.trains, {}, 0)
+        run(model, tiny_processor(), examples(), chosen, tmp_path / str(parts))
+        weights.append(model.language_model.model.layers[0].mlp.up_proj.weight)
+    torch.testing.assert_close(weights[0], weights[1], atol=2e-5, rtol=1e-4)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    ends = []
+    for name, stops in (("whole", [4]), ("stopped", [2, 4])):
+        for stop in stops:
+            model = tiny_model()
+            loop = LoopConfig(steps=4, batch_size=2, warmup_steps=1, save_every=2)
+            chosen = config(loop=loop, policy=PolicyConfig(truncated="keep", updates=2, kl_weight=0.1))
+            choose_parts(model, chosen.trains, {}, 0)
+            if stop == 2:
+                groups_until(model, chosen, tmp_path / name, stop)
+            else:
+                run(model, tiny_processor(), examples(), chosen, tmp_path / name)
+        ends.append({key: value.clone() for key, value in model.state_dict().items()})
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+
+
+def groups_until(model, chosen, folder, stop):
+    """Run until a step fails, as after a crash."""
+    plain = Groups.__call__
+
+    def crash(self, step, generator):
+        if step == stop:
+            raise KeyboardInterrupt
+        return plain(self, step, generator)
+
+    Groups.__call__ = crash
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(model, tiny_processor(), examples(), chosen, folder)
+    finally:
+        Groups.__call__ = plain
+
+
+def test_the_loss_is_that_of_the_published_formula():
+    chosen = config(policy=PolicyConfig(truncated="keep", advantage="group"))
+    made, batch = batch_of(chosen)
+    loss, _ = grpo_loss(made.model, batch, chosen.policy)
+    rows, at = [], 0
+    total = sum(len(answer) for prompt in batch.prompts for answer in prompt.answers)
+    expected = 0.0
+    for prompt in batch.prompts:
+        for answer in prompt.answers:
+            with torch.no_grad():
+                out = made.model(input_ids=torch.tensor([prompt.prompt + answer]), media_tokens=[prompt.media])
+            logp = token_logprobs(out.logits[0, len(prompt.prompt) - 1 : -1], torch.tensor(answer))
+            advantage = batch.advantage[at : at + 1]
+            whole = torch.ones(1, len(answer)) > 0
+            expected += policy_loss(logp[None], logp[None], advantage, whole, normalizer=total)[0]
+            rows.append(logp)
+            at += 1
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_groups_without_spread_are_skipped_resampled_or_kept():
+    flat = config(reward="same_for_all")
+    made, batch = batch_of(flat)
+    assert batch.row is None and batch.stats["groups/no_spread"] == 1
+    loss, stats = grpo_loss(made.model, batch, flat.policy)
+    loss.backward()
+    assert loss == 0 and stats["reward/same_for_all"] == 0.5
+    assert all(not w.grad.any() for w in made.model.parameters() if w.grad is not None)
+    again = replace(flat, rollout=replace(flat.rollout, no_spread="resample", tries=2))
+    _, batch = batch_of(again)
+    assert batch.row is None and len(batch.ids) == 4 * 3, "two more rounds of four prompts were tried"
+    _, batch = batch_of(replace(flat, rollout=replace(flat.rollout, no_spread="keep")))
+    assert len(batch.prompts) == 4 and batch.advantage.abs().max() < 1e-6
+
+
+def test_truncated_answers_are_masked_or_punished():
+    _, batch = batch_of(config(policy=PolicyConfig(truncated="mask")))
+    cut = [len(answer) == 6 and answer[-1] != 1 for prompt in batch.prompts for answer in prompt.answers]
+    assert any(cut) and batch.mask.any(1).tolist() == [not was for was in cut]
+    soft = PolicyConfig(truncated="keep", overlong_buffer=3, overlong_weight=1.0)
+    _, batch = batch_of(config(policy=soft))
+    values = {row["tokens"]: row["reward/overlong"] for row in batch.rows}
+    assert values[6] == 0.0 and all(value == 1.0 for tokens, value in values.items() if tokens <= 3)
+
+
+def test_the_reference_is_the_model_at_the_begin_with_and_without_an_adapter():
+    for changes in ({"trains": ["llm", "fusion"]}, {"trains": ["fusion"], "adapters": {"llm": LoraScope(r=4)}}):
+        model = tiny_model()
+        chosen = config(policy=PolicyConfig(truncated="keep", kl_weight=0.5), **changes)
+        made, batch = batch_of(chosen, model)
+        first = batch.reference.clone()
+        _, stats = grpo_loss(model, batch, chosen.policy)
+        assert abs(float(stats["kl"])) < 1e-6, "nothing has changed yet"
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.requires_grad:
+                    weight.add_(torch.randn_like(weight) * 0.05)
+        values = {name: weight.clone() for name, weight in model.named_parameters()}
+        with made.reference.on():
+            torch.testing.assert_close(made._logprobs(batch, "reference"), first, atol=1e-5, rtol=1e-5)
+        assert all(torch.equal(values[name], weight) for name, weight in model.named_parameters())
+        _, stats = grpo_loss(model, batch, chosen.policy)
+        assert float(stats["kl"]) > 1e-4
+
+
+def test_several_updates_use_the_log_probabilities_of_sampling_time():
+    chosen = config(policy=PolicyConfig(truncated="keep", updates=2))
+    made, batch = batch_of(chosen)
+    assert made(1, torch.Generator().manual_seed(1)) is batch, "the same answers are used again"
+    assert made(2, torch.Generator().manual_seed(2)) is not batch
+    _, stats = grpo_loss(made.model, batch, chosen.policy)
+    assert float(stats["ratio"]) == pytest.approx(1, abs=1e-4)
+    with torch.no_grad():
+        made.model.language_model.model.layers[0].mlp.up_proj.weight.add_(0.05)
+    _, stats = grpo_loss(made.model, batch, chosen.policy)
+    assert abs(float(stats["ratio"]) - 1) > 1e-4
+
+
+def test_media_that_is_lost_in_the_loss_pass_stops_the_run():
+    made, batch = batch_of(config(trains=["llm", "voice.projector"]))
+    assert batch.streams, "a trained projector is run again with gradients"
+    batch.streams = {key: value for key, value in batch.streams.items() if not key.startswith("voice")}
+    with pytest.raises(MediaLostError, match="loss: voice has 0 rows from the encoder but the clip gives"):
+        grpo_loss(made.model, batch, PolicyConfig())
+    with pytest.raises(MediaLostError, match="has no face, which the recipe requires"):
+        batch_of(config(requires=["face"]))
+
+
+def test_alarms_name_the_samples_and_may_stop_the_run(caplog):
+    alarms = Alarms(AlarmConfig(patience=2))
+    for value in (0.5, 0.001, 0.001):
+        alarms.check("entropy", value, 0.02, 6.0, ["a", "b", "a"])
+    assert caplog.messages == ["entropy is 0.001 for 2 steps, outside [0.02, 6]; samples of this step: a, b"]
+    strict = Alarms(AlarmConfig(patience=1, action="stop"))
+    with pytest.raises(TrainingError, match=r"no_spread is 1 .*samples of this step: a"):
+        strict.check("groups/no_spread", 1.0, 0.0, 0.95, ["a"])
+
+
+def test_wrong_options_are_errors():
+    with pytest.raises(ValueError, match="must train something"):
+        config(trains=[])
+    with pytest.raises(ValueError, match=r"multiples of policy\.updates 3"):
+        config(policy=PolicyConfig(updates=3))
+    with pytest.raises(ValueError, match="group must be >= 2"):
+        RolloutConfig(group=1)
+    with pytest.raises(ValueError, match="one of none, group, batch, rloo, gdpo, got 'grup'"):
+        PolicyConfig(advantage="grup")
+    with pytest.raises(ValueError, match="cap of the ratio and must be > 1"):
+        PolicyConfig(objective="cispo")
+
+
+@pytest.mark.parametrize("engine", ["slot", "sequential"])
+def test_rollouts_of_the_serving_engines_write_the_same_answers(engine):
+    texts = []
+    for name in ("shared_prefix", engine):
+        _, batch = batch_of(config(rollout=RolloutConfig(group=3, max_tokens=6, engine=name, no_spread="keep")))
+        texts.append([prompt.answers for prompt in batch.prompts])
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.slow  # makes synthetic clips and loads the shipped model
+def test_the_shipped_model_trains_from_a_recipe(tmp_path):
+    from cuewise.train.run import main
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"""
+kind: grpo
+name: tuned
+init: nano
+out: {tmp_path}
+cache: {tmp_path}/cache
+workers: 1
+sources: {{synthetic: {{kind: synthetic, count: 3, seed: 5}}}}
+adapters: {{llm: {{r: 4, dropout: 0}}}}
+rollout: {{group: 4, max_tokens: 48, no_spread: keep}}
+policy: {{truncated: keep, kl_weight: 0.01}}
+rewards: {{rewards: {{format: 0.2, exact: 1.0, ew: 1.0}}}}
+loop: {{steps: 2, batch_size: 2, lr: 0.001, warmup_steps: 1, log_every: 1, save_every: 1, sample_every: 1}}
+""")
+    folder = main(str(recipe), ["loop.steps=3"])
+    line = log_of(tmp_path / "tuned")[-1]
+    assert line["step"] == 3 and "grpo/reward/ew" in line and line["grpo/media_rows"] > 10
+    assert (folder / "model.safetensors").exists() and (tmp_path / "tuned" / "adapter").exists()
+    assert len(read_tables(tmp_path / "tuned" / "checkpoints" / "samples", "grpo")) == 3 * 2 * 4
+    model, _ = grpo.load(str(folder))
+    assert not any("lora" in name for name, _ in model.named_parameters())

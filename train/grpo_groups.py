@@ -1,0 +1,296 @@
+"""Groups: prompts are drawn, answered, scored and compared; what is left to learn becomes batches for the loop.
+
+Shapes: N prompts, G answers to each, B answers that are learnt from, T tokens of the longest, R rewards.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from cuewise.mllm.engine.base import Completion
+from cuewise.mllm.media_tokens import MediaTokens
+from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.prompts import build
+from cuewise.mllm.question import OPENING
+from cuewise.mllm.tensors import ClipTensors
+from cuewise.train.advantages import advantages, has_spread, overlong_penalty
+from cuewise.train.data import Mixture, drop_streams
+from cuewise.train.examples import Example
+from cuewise.train.grpo_config import AlarmConfig, GRPOConfig
+from cuewise.train.loop import TrainingError
+from cuewise.train.media_gate import expected_rows, watched
+from cuewise.train.packing import PackedRow, Prompted, pack_answers
+from cuewise.train.policy_losses import token_logprobs
+from cuewise.train.reference import Reference
+from cuewise.train.rewards import RewardSample, score
+from cuewise.train.rollout import RolloutEngine, answer_tokens, roll_out
+
+log = logging.getLogger(__name__)
+OVERLONG = "overlong"
+
+
+@dataclass(slots=True)
+class Asked:
+    """One prompt on its way: what is shown, and its group of answers."""
+
+    example: Example
+    clip: ClipTensors
+    prompt: Prompted
+    completions: list[Completion] = field(default_factory=list)
+    rewards: dict[str, list[float | None]] = field(default_factory=dict)
+    """Reward -> value in [0, 1] of every answer, None where it does not apply."""
+
+    advantage: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class GroupBatch:
+    """What one micro-batch learns from."""
+
+    ids: list[str]
+    prompts: list[Prompted]
+    streams: dict[str, Tensor]
+    """Raw streams of the prompts where their encoding trains; otherwise empty, and the prompts carry their rows."""
+
+    row: PackedRow | None
+    """None when no group has anything to teach."""
+
+    advantage: Tensor
+    """[B]."""
+
+    mask: Tensor
+    """bool [B, T]."""
+
+    weight: float
+    stats: dict[str, float]
+    rows: list[dict[str, Any]]
+    old_logp: Tensor | None = None
+    """[B, T], where answers are learnt from more than once."""
+
+    reference: Tensor | None = None
+    """[B, T], where there is a KL term."""
+
+    def table(self) -> list[dict[str, Any]]:
+        """Every answer of the step with its rewards, for the sample tables."""
+        return self.rows
+
+
+class Alarms:
+    """Shouts, or stops the run, when a number is out of bounds for some steps in a row."""
+
+    def __init__(self, config: AlarmConfig):
+        self.config, self.misses = config, defaultdict(int)
+
+    def check(self, name: str, value: float, low: float, high: float, ids: Sequence[str]) -> None:
+        self.misses[name] = 0 if low <= value <= high else self.misses[name] + 1
+        if not self.misses[name] or self.misses[name] % self.config.patience:
+            return
+        text = (f"{name} is {value:.4g} for {self.misses[name]} steps, outside [{low:g}, {high:g}]; samples of this "
+                f"step: {', '.join(dict.fromkeys(ids))}")  # fmt: skip
+        if self.config.action == "stop":
+            raise TrainingError(f"{text}. Set alarms.action=warn to go on")
+        log.warning(text)
+
+
+class Groups:
+    """Gives the loop its batches; a step's groups are sampled together and reused for `policy.updates` steps.
+
+    Args:
+        parts: micro-batches of a step on this process.
+        size: prompts of one micro-batch.
+    """
+
+    def __init__(
+        self, model: Any, processor: CuewiseProcessor, mixture: Mixture, engine: RolloutEngine, config: GRPOConfig, *,
+        reference: Reference | None = None, parts: int = 1, size: int = 1,
+    ):  # fmt: skip
+        self.model, self.processor, self.mixture, self.engine = model, processor, mixture, engine
+        self.config, self.reference, self.parts, self.size = config, reference, parts, size
+        self.alarms = Alarms(config.alarms)
+        self.opening = processor.text_ids(OPENING[config.rollout.form])
+        self.end = processor.plan.tokens.end
+        self.media_trains = any(weight.requires_grad for weight in model.media.parameters())
+        self._step, self._ready, self._given = -1, [], 0
+
+    def __call__(self, step: int, generator: Generator) -> GroupBatch:
+        if step != self._step:
+            if step % self.config.policy.updates == 0 or not self._ready:
+                self._ready = self.sample(step, generator)
+            self._step, self._given = step, 0
+        batch = self._ready[self._given]
+        self._given += 1
+        return batch
+
+    def sample(self, step: int, generator: Generator) -> list[GroupBatch]:
+        """The batches of one step."""
+        rollout, count = self.config.rollout, self.parts * self.size
+        asked = self.answered(count, step, generator)
+        drawn, flat = len(asked), 0
+        kept = [one for one in asked if self.spread(one)]
+        flat += len(asked) - len(kept)
+        for _ in range(rollout.tries if rollout.no_spread == "resample" else 0):
+            if len(kept) >= count:
+                break
+            more = self.answered(count - len(kept), step, generator)
+            drawn, asked = drawn + len(more), [*asked, *more]
+            fresh = [one for one in more if self.spread(one)]
+            flat, kept = flat + len(more) - len(fresh), [*kept, *fresh]
+        self._weigh(asked if rollout.no_spread == "keep" else kept, step)
+        ids = [one.prompt.id for one in asked]
+        stats = self._stats(asked) | {"groups/no_spread": flat / drawn, "groups/used": float(len(kept))}
+        config = self.config.alarms
+        self.alarms.check("groups/no_spread", flat / drawn, 0.0, config.no_spread_above, ids)
+        self.alarms.check("answers/truncated", stats["answers/truncated"], 0.0, config.truncated_above, ids)
+        learnt = asked if rollout.no_spread == "keep" else kept
+        rows = [row for one in asked for row in self._rows(one)]
+        cut = [learnt[i * self.size : (i + 1) * self.size] for i in range(self.parts)]
+        return [self._batch(part, ids, stats, rows if i == 0 else []) for i, part in enumerate(cut)]
+
+    def answered(self, count: int, step: int, generator: Generator) -> list[Asked]:
+        """`count` prompts with their answers and rewards. Media is encoded once per prompt."""
+        rollout = self.config.rollout
+        asked = [self.ask(example, generator) for example in self.mixture.draw(count, generator)]
+        self._encode(asked)
+        seeds = torch.randint(2**31 - 2**12, (count,), generator=generator).tolist()
+        found = roll_out(self.model, self.engine, [one.prompt for one in asked], rollout.group, rollout.sampling, seeds)
+        for one, completions in zip(asked, found, strict=True):
+            one.completions = completions
+            one.prompt.answers = [answer_tokens(completion, self.end) for completion in completions]
+        self._score(asked, step)
+        return asked
+
+    def ask(self, example: Example, generator: Generator) -> Asked:
+        """The prompt of an example: the one that serving and supervised tuning write, with the answer's opening."""
+        row, rollout = example.row, self.config.rollout
+        clip = drop_streams(example.tensors, rollout.stream_dropout, generator)
+        expected = expected_rows(self.processor.plan, clip, self.config.requires, row.id)
+        said = "words" in clip.streams
+        parts = build(
+            clip.streams, rollout.form, transcript=row.transcript if said else None, words=row.words if said else (),
+            context=row.context, duration_s=example.duration_s or None,
+        )  # fmt: skip
+        ids = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(clip.lengths))
+        return Asked(example, clip, Prompted(id=row.id, prompt=[*ids, *self.opening], expected=expected))
+
+    @torch.no_grad()
+    def _encode(self, asked: Sequence[Asked]) -> None:
+        training = self.model.training
+        self.model.eval()
+        shown = [one for one in asked if one.clip.streams]
+        if shown:
+            media = self.model.encode(self.processor.collate([one.clip for one in shown], self.model.device))
+            for one, tokens in zip(shown, media, strict=True):
+                one.prompt.media = tokens
+        self.model.train(training)
+
+    def _score(self, asked: Sequence[Asked], step: int) -> None:
+        rollout, policy = self.config.rollout, self.config.policy
+        samples = [
+            RewardSample.read(
+                one.prompt.id, OPENING[rollout.form] + completion.text, one.example.row, form=rollout.form,
+                duration_s=one.example.duration_s or None, n_tokens=len(completion.token_ids),
+                truncated=completion.finish_reason == "length",
+            )
+            for one in asked for completion in one.completions
+        ]  # fmt: skip
+        units = score(samples, self.config.rewards, step=step).unit
+        if policy.overlong_weight:
+            lengths = torch.tensor([sample.n_tokens for sample in samples])
+            penalty = overlong_penalty(lengths, rollout.limit, policy.overlong_buffer)
+            units[OVERLONG] = (1 + penalty).tolist()
+        for index, one in enumerate(asked):
+            here = slice(index * rollout.group, (index + 1) * rollout.group)
+            one.rewards = {name: column[here] for name, column in units.items()}
+
+    def spread(self, one: Asked) -> bool:
+        """Whether the answers of a group earn differently."""
+        return bool(has_spread(self._tensor([one])))
+
+    def _tensor(self, asked: Sequence[Asked]) -> Tensor:
+        """[R, N, G] with NaN where a reward does not apply."""
+        names = list(asked[0].rewards)
+        values = [[[float("nan") if v is None else v for v in one.rewards[name]] for one in asked] for name in names]
+        return torch.tensor(values, dtype=torch.float64)
+
+    def _weights(self, names: Sequence[str], step: int) -> Tensor:
+        weights = self.config.rewards.weights(step) | {OVERLONG: self.config.policy.overlong_weight}
+        return torch.tensor([weights[name] for name in names], dtype=torch.float64)
+
+    def _weigh(self, asked: Sequence[Asked], step: int) -> None:
+        if not asked:
+            return
+        weights = self._weights(list(asked[0].rewards), step)
+        found = advantages(self._tensor(asked), weights, self.config.policy.advantage)
+        for one, values in zip(asked, found.tolist(), strict=True):
+            one.advantage = values
+
+    def _stats(self, asked: Sequence[Asked]) -> dict[str, float]:
+        """Every reward alone, before weighting, and how long the answers are."""
+        stats: dict[str, float] = {}
+        for name in asked[0].rewards:
+            known = [value for one in asked for value in one.rewards[name] if value is not None]
+            if known:
+                stats[f"reward/{name}"] = sum(known) / len(known)
+        done = [completion for one in asked for completion in one.completions]
+        stats["answers/tokens"] = sum(len(completion.token_ids) for completion in done) / len(done)
+        stats["answers/truncated"] = sum(completion.finish_reason == "length" for completion in done) / len(done)
+        return stats
+
+    def _rows(self, one: Asked) -> list[dict[str, Any]]:
+        opening = OPENING[self.config.rollout.form]
+        return [
+            {"id": one.prompt.id, "answer": opening + completion.text, "tokens": len(completion.token_ids),
+             "finish_reason": completion.finish_reason, "advantage": one.advantage[i] if one.advantage else None,
+             **{f"reward/{name}": values[i] for name, values in one.rewards.items()}}
+            for i, completion in enumerate(one.completions)
+        ]  # fmt: skip
+
+    def _batch(
+        self, asked: Sequence[Asked], ids: list[str], stats: dict[str, float], rows: list[dict[str, Any]]
+    ) -> GroupBatch:
+        if not asked:
+            return GroupBatch(ids, [], {}, None, torch.zeros(0), torch.zeros(0, 0), 1e-6, stats, rows)
+        prompts = [one.prompt for one in asked]
+        row = pack_answers(prompts).to(self.model.device)
+        mask = row.mask()
+        done = [completion for one in asked for completion in one.completions]
+        if self.config.policy.truncated == "mask":
+            whole = torch.tensor([completion.finish_reason != "length" for completion in done], device=mask.device)
+            mask = mask & whole.unsqueeze(1)
+        advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device)
+        streams = self.processor.collate([one.clip for one in asked]) if self.media_trains else {}
+        counted = mask.any(1).sum() if self.config.policy.mean != "tokens" else mask.sum()
+        batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage.float(), mask,
+                           max(float(counted), 1e-6), stats, rows)  # fmt: skip
+        with torch.no_grad():
+            if self.config.policy.updates > 1:
+                batch.old_logp = self._logprobs(batch, "old policy")
+            if self.reference is not None:
+                with self.reference.on():
+                    batch.reference = self._logprobs(batch, "reference")
+        return batch
+
+    def _logprobs(self, batch: GroupBatch, stage: str) -> Tensor:
+        training = self.model.training
+        self.model.eval()
+        try:
+            logits = answer_logits(self.model, batch, stage)[0]
+            return batch.row.by_answer(token_logprobs(logits, batch.row.targets, self.config.rollout.temperature))
+        finally:
+            self.model.train(training)
+
+
+def answer_logits(model: Any, batch: GroupBatch, stage: str) -> tuple[Tensor, int]:
+    """Logits [N, V] of a batch's answers from one packed row, and the media rows that reached the language model."""
+    prompts = batch.prompts
+    if batch.streams:
+        media = iter(model.encode(batch.streams))
+        prompts = [replace(prompt, media=next(media)) for prompt in prompts]
+    with watched(stage, model, batch.row, prompts) as counted:
+        out = model(**batch.row.inputs, media_tokens=[prompt.media or MediaTokens() for prompt in prompts])
+    return out.logits[0], sum(counted.values())
