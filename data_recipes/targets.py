@@ -28,7 +28,7 @@ ORDER: tuple[Channel, ...] = ("face", "scene", "voice", "words")
 MAX_OBSERVED = 3
 """Measured cues of a real clip that its target names, over all channels."""
 
-WHOLE_BELOW_S = 8.0
+WHOLE_BELOW_S = 5.0
 """Real clips shorter than this are described as a whole: one utterance seldom leaves 2 s of rest to compare with."""
 
 QUOTE_WORDS = 8

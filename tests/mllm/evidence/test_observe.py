@@ -64,9 +64,9 @@ def test_the_raised_second_is_found_where_it_is():
     steady = {q: [(0, 6, (low + high) / 2)] for q, (low, high) in SCALE.items() if "trend" not in q}
     still = {"pitch_trend": [(0, 6, 0.0)], "loudness_trend": [(0, 6, 0.0)]}
     named = {q.replace(" ", "_"): p for q, p in steady.items()} | still
-    named |= {"pitch": [(0, 2.5, 110), (2.5, 3.75, 190), (3.75, 6, 110)], "tremor": [(0, 6, 0.1)],
-              "rate": [(0, 6, 4.3)],
-              "pitch_range": [(0, 6, 5.0)], "pauses": [(0, 6, 0.1)]}  # fmt: skip
+    named |= {"pitch": [(0, 2.5, 110), (2.5, 3.75, 190), (3.75, 6, 110)], "tremor": [(0, 6, 0.4)],
+              "rate": [(0, 6, 5.2)],
+              "pitch_range": [(0, 6, 7.5)], "pauses": [(0, 6, 0.05)]}  # fmt: skip
     first, *others = observe(voice(6.0, **named), "voice")
     assert (first.observation, first.start, first.end) == ("pitch strongly higher", 2.5, 3.75)
     assert others == []
