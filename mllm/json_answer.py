@@ -14,6 +14,11 @@ from cuewise.mllm.report import CHANNELS, MAX_LABEL_CHARS, MAX_LABELS, Cue, Pars
 MAX_CUES = 12
 MAX_OBSERVATION_CHARS = 160
 MAX_REASONING_CHARS = 400
+CALLER_CHARS, CALLER_ITEMS, CALLER_NUMBER = 80, 4, 9999
+"""Limits of texts, lists and numbers in schemas of callers that name none."""
+
+_LITERAL = frozenset({"enum", "const", "default", "examples", "required", "description", "title"})
+_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 
 
 def report_schema(explained: bool = True, channels: Sequence[str] = CHANNELS) -> dict[str, Any]:
@@ -34,10 +39,42 @@ def report_schema(explained: bool = True, channels: Sequence[str] = CHANNELS) ->
     return _object(properties)
 
 
+def bounded(schema: Any) -> Any:
+    """A caller's schema with an end: texts, lists and numbers without a limit of their own get one.
+
+    A weak model can write digits, characters or items up to its token limit; what is cut off there is no JSON. Limits
+    only forbid, so an answer to the bounded schema is one to the caller's as well.
+    """
+    if isinstance(schema, list):
+        return [bounded(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: value if name in _LITERAL else _bounded_names(value) if name in _NAMED else bounded(value)
+              for name, value in schema.items()}  # fmt: skip
+    if "enum" in closed or "const" in closed:
+        return closed
+    kinds = closed.get("type")
+    for kind in kinds if isinstance(kinds, list) else [kinds]:
+        if kind == "string" and not {"pattern", "format"} & closed.keys():
+            closed.setdefault("maxLength", max(CALLER_CHARS, _number(closed.get("minLength"))))
+        elif kind == "array":
+            closed.setdefault("maxItems", max(CALLER_ITEMS, _number(closed.get("minItems"))))
+        elif kind in ("integer", "number") and not {"multipleOf", "exclusiveMinimum",
+        "exclusiveMaximum"} & closed.keys():
+            low, high = closed.get("minimum"), closed.get("maximum")
+            closed["minimum"] = low if low is not None else min(-CALLER_NUMBER, (high or 0) - CALLER_NUMBER)
+            closed["maximum"] = high if high is not None else max(CALLER_NUMBER, (low or 0) + CALLER_NUMBER)
+            if kind == "number":
+                closed["multipleOf"] = 0.001
+        elif kind == "object" and closed.get("properties"):
+            closed.setdefault("additionalProperties", False)
+    return closed
+
+
 def grammar_of(question: Question, duration_s: float | None, channels: Sequence[str]) -> Any:
     """What the engine holds the answer to: a JSON schema, the grammar of the text form, or None."""
     if question.schema is not None:
-        return question.schema
+        return bounded(question.schema)
     if not question.guided:
         return None
     from cuewise.mllm.engine.grammar import report_grammar
@@ -73,6 +110,14 @@ def read_json(text: str, length: float | None = None) -> ParsedAnswer:
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _bounded_names(value: Any) -> Any:
+    return {name: bounded(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _cue(item: dict[str, Any]) -> Cue | None:

@@ -7,6 +7,7 @@ from cuewise.mllm.report import CHANNELS, EmotionReport
 
 Form = Literal["explained", "direct"]
 MAX_TOKENS = {"explained": 320, "direct": 64}
+JSON_TOKENS = 1024
 OPENING = {"explained": "<think>", "direct": "<answer>"}
 """How an answer of each form begins: given to the model, so that the caller's choice of form always holds."""
 
@@ -53,7 +54,7 @@ class Question:
     @property
     def limit(self) -> int:
         """Longest answer in tokens."""
-        return self.max_tokens or MAX_TOKENS[self.form]
+        return self.max_tokens or (JSON_TOKENS if self.schema is not None else MAX_TOKENS[self.form])
 
     @property
     def opening(self) -> str:

@@ -47,7 +47,6 @@ CODES: dict[str, Code] = {
     "deadline": Code(408, "timeout_error", "the request was not finished within its time"),
     "payload_too_large": Code(413, _INVALID, "the body, a part of it or a file is larger than allowed"),
     "unsupported_media_type": Code(415, _INVALID, "the Content-Type of the body is not one the route takes"),
-    "header_too_large": Code(431, _INVALID, "the head of the request is larger than allowed"),
     "rate_limit": Code(429, "rate_limit_error", "more requests in this minute than the key may send", True),
     "concurrency_limit": Code(429, "rate_limit_error", "more requests at once than the key may have", True),
     "overloaded": Code(429, "rate_limit_error", "the queue of the server is full", True),

@@ -44,25 +44,27 @@ def test_stream(sdk, messages):
     assert last.choices[0].finish_reason == "length" and chunks[-1].usage.completion_tokens == 32
 
 
-def test_the_stream_helper_of_the_client(sdk, messages):
-    with sdk.chat.completions.stream(model="tiny", messages=messages, max_tokens=16) as stream:
-        for _ in stream:
-            pass
-        final = stream.get_final_completion()
-    assert final.choices[0].finish_reason == "length"
-
-
 class Mood(BaseModel):
-    """What is asked for."""
+    """What is asked for: every kind of field, none of them with a limit."""
 
     model_config = ConfigDict(extra="forbid")
 
     calm: bool
     people: int
+    level: float
+    why: str | None
+    labels: list[str]
+
+
+def test_the_stream_helper_of_the_client(sdk, messages):
+    with sdk.chat.completions.stream(model="tiny", messages=messages, response_format=Mood) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert isinstance(final.choices[0].message.parsed, Mood) and "content.delta" in kinds
 
 
 def test_parse_with_a_pydantic_class(sdk, messages):
-    answer = sdk.chat.completions.parse(model="tiny", messages=messages, response_format=Mood, max_tokens=200)
+    answer = sdk.chat.completions.parse(model="tiny", messages=messages, response_format=Mood)
     assert isinstance(answer.choices[0].message.parsed, Mood)
 
 
