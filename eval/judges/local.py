@@ -11,8 +11,13 @@ from typing import Any
 from cuewise.eval.judges.base import JudgeAsk, JudgeError, Written
 from cuewise.eval.judges.tasks import JudgeTask
 from cuewise.mllm.engine.base import Completion, EngineRequest, SamplingParams, collect
-from cuewise.mllm.engine.sequential import SequentialEngine
+from cuewise.mllm.engine.build import build_engine
 from cuewise.mllm.systems.facts import model_facts, weights_hash
+
+MAX_LENGTH = 8192
+"""Longest question and reply together, in tokens; more would only cost memory."""
+TOGETHER = 256
+"""Requests handed to the engine at once."""
 
 
 class LocalWriter:
@@ -43,8 +48,8 @@ class LocalWriter:
         self.model = self.model.eval().to(device)
         self.name = f"local:{self.folder.name}"
         self.identity = f"local:{weights_hash(self.folder)}:{'guided' if guided else 'free'}"
-        self.max_length = getattr(self.model.config, "max_position_embeddings", None) or 4096
-        self.engine = SequentialEngine(self.model, self.tokenizer, self._end_ids(), self.max_length)
+        self.max_length = min(getattr(self.model.config, "max_position_embeddings", None) or 4096, MAX_LENGTH)
+        self.engine = build_engine(self.model, self.tokenizer, self._end_ids(), self.max_length)
 
     def write(self, asks: Sequence[JudgeAsk], prompts: Sequence[str], tasks: Sequence[JudgeTask]) -> list[Written]:
         requests, failed = [], {}
@@ -58,7 +63,9 @@ class LocalWriter:
                 id=str(number), segments=[ids], grammar=task.schema(ask.fields) if self.guided else None,
                 sampling=SamplingParams(temperature=ask.temperature, seed=ask.seed, max_tokens=task.max_tokens),
             ))  # fmt: skip
-        done = collect(self.engine.generate(requests))
+        done: dict[tuple[str, int], Completion] = {}
+        for start in range(0, len(requests), TOGETHER):
+            done |= collect(self.engine.generate(requests[start : start + TOGETHER]))
         return [Written(error=failed[n]) if n in failed else _written(done[(str(n), 0)]) for n in range(len(asks))]
 
     def describe(self) -> dict[str, Any]:
