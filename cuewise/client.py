@@ -7,7 +7,7 @@
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +58,7 @@ class Client:
         parts = [{"type": "file", "file": {"file_id": file_id}}] if file_id else []
         text = options.pop("transcript", None) if not file_id else None
         content = parts or [{"type": "text", "text": text or ""}]
-        body = {"messages": [{"role": "user", "content": content}], "stream": True, "emotion": options}
+        body = {"messages": [{"role": "user", "content": content}], "stream": True, "emotion": _plain(options)}
         for event in self._events("POST", "/v1/chat/completions", json=body):
             if "emotion" in event:
                 yield EmotionReport.model_validate(event["emotion"])
@@ -121,7 +121,7 @@ class _Request:
     """A clip and options as arguments of httpx; its file is open while the block lasts."""
 
     def __init__(self, clip: str | Path | bytes | None, options: dict[str, Any]):
-        self._clip, self._options, self._stack = clip, options, ExitStack()
+        self._clip, self._options, self._stack = clip, _plain(options), ExitStack()
         self.arguments: dict[str, Any] = {}
 
     def __enter__(self) -> "_Request":
@@ -129,7 +129,7 @@ class _Request:
         if clip is None or _is_file_id(clip):
             self.arguments = {"json": self._options | ({"media": {"file_id": clip}} if clip else {})}
             return self
-        fields = {key: _field(value) for key, value in self._options.items() if value is not None}
+        fields = {key: _field(value) for key, value in self._options.items()}
         if isinstance(clip, bytes):
             file: Any = ("clip", clip)
         else:
@@ -141,12 +141,17 @@ class _Request:
         self._stack.close()
 
 
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as JSON values; what is None is left out."""
+    return {
+        name: [item.model_dump() if hasattr(item, "model_dump") else item for item in value]
+        if isinstance(value, list | tuple) else value
+        for name, value in options.items() if value is not None
+    }  # fmt: skip
+
+
 def _field(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):
-        value = [item.model_dump() if hasattr(item, "model_dump") else item for item in value]
-    return json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _is_file_id(clip: Any) -> bool:
