@@ -165,7 +165,7 @@ def choose(name: str = "auto", device: str | torch.device | None = None, dtype: 
         try:
             function = _tried(candidate, device, dtype)
         except Exception as error:  # a kernel may fail in any way; here that means no more than "not this one"
-            refused[candidate] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            refused[candidate] = f"{type(error).__name__}: {str(error).strip().partition('. ')[0][:160]}"
             continue
         implementation = PROVIDERS[candidate].implementation
         if name == "eager":
