@@ -1,8 +1,9 @@
 """Cues of an answer against known ones (synthetic clips) or against what was measured (real clips), in [0, 1].
 
 Matching against known cues is one-to-one and graded: channel, attribute and direction must agree; degree, time and
-supported emotion make the credit of a match. Writing a cue twice therefore costs precision, and a cue over the whole
-clip earns little where the truth is a second of it.
+supported emotion make the credit of a match. Writing a cue twice therefore costs precision, a cue over the whole clip
+earns little where the truth is a second of it, and what is true of most clips earns little everywhere: a clip in which
+nothing stands out has no cue that would earn more.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ SLIGHT_CREDIT = 0.5
 """Credit of a supported `slightly`, which is also supported short of its threshold."""
 
 COMMON_CREDIT = 0.25
-"""Credit of a supported claim that is true of most clips (an even voice, a face toward the camera)."""
+"""Credit of a claim that is true of most clips (an even voice, a face toward the camera), known or supported."""
 
 QUOTE_CREDIT = 0.25
 """Credit of a quotation that is said: always to be had from the transcript, whatever it means."""
@@ -72,7 +73,8 @@ def cue_counts(known: Sequence[Cue], written: Sequence[Cue]) -> tuple[int, int, 
 def known_cue_score(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> CueScore:
     """Graded one-to-one match of written cues with the known ones of the clip.
 
-    No known cue and no written one scores 1; exactly one side empty scores 0.
+    No known cue and no written one scores 1; exactly one side empty scores 0. Unless a known cue is true of most clips,
+    the known cues themselves score 1.
     """
     if not known or not written:
         return CueScore(1.0, 1.0) if not known and not written else CueScore(0.0, 0.0)
@@ -92,6 +94,8 @@ def match_credit(known: Cue, written: Cue, duration_s: float | None = None) -> f
         return 0.0
     if truth.attribute == "quote":
         what = _word_overlap(quoted(known.observation) or "", quoted(written.observation) or "")
+    elif not direction(known.channel, truth).propose:
+        what = COMMON_CREDIT
     else:
         what = 1 - DEGREE_STEP * abs(DEGREES.index(truth.degree) - DEGREES.index(claim.degree))
     when = TIME_FLOOR + (1 - TIME_FLOOR) * span_overlap(_span(known), _span(written), duration_s)

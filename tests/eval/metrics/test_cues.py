@@ -42,6 +42,11 @@ def test_a_match_earns_by_degree_time_and_supported_emotion():
     assert match_credit(KNOWN[2], quote) == 0.75
 
 
+def test_what_is_true_of_most_clips_earns_little_even_where_it_is_known():
+    even = [Cue(channel="voice", observation="pitch steady", supports=["neutral"])]
+    assert known_cue_score(even, even).f == 0.25 > known_cue_score(even, KNOWN[:1]).f == 0.0
+
+
 def test_overlap_of_spans():
     assert span_overlap((0, 1), (2, 3)) == 0.0 and span_overlap((0, 2), (1, 3)) == pytest.approx(1 / 3)
     assert span_overlap(None, (1, 2)) == 0.5 and span_overlap((1, 2), None, 5.0) == 0.2
