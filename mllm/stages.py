@@ -161,7 +161,8 @@ class Stages:
     def ids(self, prompt: Prompt, tensors: ClipTensors, answer_tokens: int) -> list[int]:
         """Token ids of a prompt, placeholders included; context and transcript give way when it is too long."""
         counts = self.processor.plan.num_tokens(tensors.lengths)
-        return self.processor.prompt_ids(prompt, counts, max_tokens=self.max_length - answer_tokens - 8)
+        kept = min(answer_tokens, self.max_length // 2)
+        return self.processor.prompt_ids(prompt, counts, max_tokens=self.max_length - kept - 8)
 
     def _channels(self, work: Work) -> list[str]:
         """Channels a cue may speak of."""

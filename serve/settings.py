@@ -155,6 +155,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "cpu"
+    speech_to_text: str | None = None
+    """Whisper model (folder) that writes the words of clips without any."""
+
     threads: int = 0
     """Threads of the model; 0 is one less than the cores, at least one."""
 
