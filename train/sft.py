@@ -21,11 +21,13 @@ from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.presets import nano_config
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
+from cuewise.train.base_model import BaseModelConfig, load_base
 from cuewise.train.calibration import calibrate
 from cuewise.train.curriculum import StageConfig, check_order
 from cuewise.train.examples import Example, SourceConfig, load_source
 from cuewise.train.own_clips import OwnClipsConfig, check_streams, rows_of
 from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.published import FOLDER as PUBLISHED
 from cuewise.train.stages import add_adapters, train_stage
 from cuewise.train.vocabulary import VocabularyConfig, build_tokenizer
 
@@ -48,6 +50,9 @@ class SFTConfig:
 
     init: str | None = None
     """Shipped model or model folder to start from; nothing means new weights."""
+
+    model: BaseModelConfig | None = None
+    """Instead of `init`: a language model and encoders of others, with weights from a hub or folders."""
 
     seed: int = 0
     workers: int = 2
@@ -72,6 +77,8 @@ class SFTConfig:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("`stages` needs at least one stage")
+        if self.init and self.model is not None:
+            raise ValueError(f"the recipe has both init ({self.init}) and `model`; keep one of them")
         check_order(self.stages)
         known = [*self.sources, *(["mine"] if self.data is not None else [])]
         for name, stage in self.stages.items():
@@ -152,12 +159,14 @@ def read_recipe(recipe: str, overrides: list[str]) -> SFTConfig:
 
 
 def _recipe_values(recipe: str) -> dict[str, Any]:
-    path = Path(recipe)
-    if not path.is_file():
-        path = RECIPES / f"{recipe}.yaml"
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
-        raise ValueError(f"recipe {recipe!r} is neither a file nor a shipped recipe ({shipped})")
+    places = [Path(recipe), *(folder / f"{recipe}.yaml" for folder in (RECIPES, PUBLISHED))]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        shipped, published = (
+            ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) for folder in (RECIPES, PUBLISHED)
+        )
+        raise ValueError(f"recipe {recipe!r} is neither a file nor a shipped recipe ({shipped}) nor that of a "
+                         f"published system ({published})")  # fmt: skip
     values = load_yaml(path)
     base = values.pop("extends", None)
     return values if base is None else merged(_recipe_values(str(base)), values)
@@ -177,6 +186,8 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
     if config.init:
         folder = model_folder(config.init)
         return CuewiseForConditionalGeneration.from_pretrained(folder), CuewiseProcessor.from_pretrained(folder)
+    if config.model is not None:
+        return load_base(config.model, sorted({scope for stage in config.stages.values() for scope in stage.trains}))
     tokenizer = build_tokenizer(config.vocabulary, config.sources, Path(config.data_root), out / "tokenizer")
     model_config = nano_config(len(tokenizer), token_ids(tokenizer))
     processor = CuewiseProcessor.from_config(model_config, tokenizer)

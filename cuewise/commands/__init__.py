@@ -11,5 +11,6 @@ COMMANDS = {
     "eval": "run a whole suite through a system, with results and a report",
     "data": "make, convert and examine training data",
     "train": "train a model from a recipe",
+    "plan": "say what training a recipe needs: parameters, memory, time",
     "serve": "answer requests over HTTP, in the OpenAI form and our own",
 }

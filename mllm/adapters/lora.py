@@ -82,11 +82,27 @@ def add_lora(model: nn.Module, scopes: Mapping[str, LoraScope]) -> "Adapter":
     for scope, found in names.items():
         for name in found:
             model.get_submodule(name).lora_dropout[NAME] = nn.Dropout(scopes[scope].dropout)
-    for name, weight in model.named_parameters():  # peft froze all else
+    for name, weight in model.named_parameters():  # peft froze all else, and made factors of the type of the layer
         weight.requires_grad_(".lora_" in name or id(weight) in learns)
+        if ".lora_" in name:
+            weight.data = weight.data.float()
     model.adapter = Adapter(model, {name: asdict(config) for name, config in scopes.items()})
     model.train(model.training)
     return model.adapter
+
+
+def exchange(
+    model: nn.Module, replaced: dict[str, tuple[Tensor, Tensor]], calibration: dict[str, Any], on: bool
+) -> dict[str, Any]:  # fmt: skip
+    """Swap fully trained weights and the calibration with those of the base model; returns the other calibration."""
+    with torch.no_grad():
+        for name, (base, adapted) in replaced.items():
+            weight = model.get_parameter(name)
+            if not on:
+                adapted.copy_(weight)  # it may have been trained since
+            weight.copy_(adapted if on else base)
+    other, model.config.calibration = dict(model.config.calibration), dict(calibration)
+    return other
 
 
 class Adapter:
@@ -98,6 +114,9 @@ class Adapter:
         self.model, self.scopes = model, scopes
         self.replaced: dict[str, tuple[Tensor, Tensor]] = {}
         """Parameter -> (value of the base model, value with the adapter), for what is trained in full."""
+
+        self.calibration = dict(model.config.calibration)
+        """How confidence is calibrated in the state that is not active now: that of the base model, or ours."""
 
         self.enabled = True
         self.model._adapter_parts = [part for layer in self.layers() for part in layer.lora_dropout.values()]
@@ -131,12 +150,7 @@ class Adapter:
             layer.enable_adapters(on)
         for name, weight in self.weights().items():  # peft's switch changes what trains; ours does not
             weight.requires_grad_(learns[name])
-        with torch.no_grad():
-            for name, (base, adapted) in self.replaced.items():
-                weight = self.model.get_parameter(name)
-                if not on:
-                    adapted.copy_(weight)  # it may have been trained since
-                weight.copy_(adapted if on else base)
+        self.calibration = exchange(self.model, self.replaced, self.calibration, on)
         self.enabled = on
 
     @contextmanager

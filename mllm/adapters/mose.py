@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cuewise.mllm.adapters.lora import LoraScope, layers_of
+from cuewise.mllm.adapters.lora import LoraScope, exchange, layers_of
 from cuewise.mllm.adapters.spans import MODALITIES, SpanHooks, SpanState, span_ids
 
 
@@ -128,6 +128,7 @@ class MoseAdapter:
         self.model, self.config, self.state = model, config, state
         self.scopes: dict[str, Any] = asdict(config)
         self.replaced: dict[str, tuple[Tensor, Tensor]] = {}
+        self.calibration = dict(model.config.calibration)
         self.hooks = SpanHooks(model, state)
 
     def layers(self) -> list[MoseLinear]:
@@ -156,12 +157,7 @@ class MoseAdapter:
             return
         for layer in layers:
             layer.enabled = on
-        with torch.no_grad():
-            for name, (base, adapted) in self.replaced.items():
-                weight = self.model.get_parameter(name)
-                if not on:
-                    adapted.copy_(weight)
-                weight.copy_(adapted if on else base)
+        self.calibration = exchange(self.model, self.replaced, self.calibration, on)
 
     @contextmanager
     def off(self) -> Iterator[None]:

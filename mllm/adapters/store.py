@@ -58,7 +58,7 @@ def save_adapter(model: nn.Module, folder: str | Path, base: str = "", **facts: 
     save_file(low_rank, part / LOW_RANK)
     save_file(trained, part / TRAINED)
     config = {"format": FORMAT, "kind": adapter.kind, "base": base, "base_hash": base_hash(model),
-              "scopes": adapter.scopes, **facts}  # fmt: skip
+              "scopes": adapter.scopes, "calibration": model.config.calibration, **facts}  # fmt: skip
     (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
@@ -86,6 +86,7 @@ def load_adapter(model: nn.Module, name: str | Path) -> Adapter | MoseAdapter:
         _fill({key: model.get_parameter(key) for key in trained}, trained, folder)
     except (OSError, AttributeError) as error:
         raise AdapterError(f"adapter {str(name)!r} cannot be loaded: {error}") from error
+    model.config.calibration = dict(config["calibration"])
     for weight in adapter.weights().values():
         weight.requires_grad_(False)
     return adapter

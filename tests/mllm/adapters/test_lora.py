@@ -100,14 +100,18 @@ def test_merged_gives_the_same_logits_and_the_keys_of_the_base(tmp_path):
 
 def test_a_stored_adapter_is_loaded_by_name_on_its_base_alone(tmp_path, monkeypatch):
     model, batch = trained(adapted(SCOPES, "fusion")).eval(), inputs()
+    model.config.calibration = {"temperature": 1.7, "abstain_below": 0.1}
     save_adapter(model, tmp_path / "runs" / "mine" / "adapter", base="tiny")
     monkeypatch.chdir(tmp_path)
     loaded = tiny_model()
     load_adapter(loaded, "mine")
+    assert loaded.config.calibration_config.temperature == 1.7
     assert torch.equal(loaded(**batch).logits, model(**batch).logits)
     assert base_hash(loaded) == base_hash(tiny_model())
     with loaded.adapter.off():
         assert torch.equal(loaded(**batch).logits, tiny_model()(**batch).logits)
+        assert loaded.config.calibration_config.temperature == 1.0
+    assert loaded.config.calibration_config.temperature == 1.7
     with pytest.raises(AdapterError, match="was trained on tiny"):
         load_adapter(tiny_model(seed=1), "mine")
     with pytest.raises(AdapterError, match=r"'mne' is neither a folder .* \(mine\)"):
