@@ -27,7 +27,7 @@ from cuewise.data_recipes.synthetic.emotions import emotion_table, supported_lab
 from cuewise.data_recipes.synthetic.plan import ENTANGLED
 from cuewise.data_recipes.targets import QUOTE_WORDS, labelled_channels, observed_cues, target
 from cuewise.mllm.evidence.check import check_cue
-from cuewise.mllm.evidence.claims import opposite, phrase, read_claim
+from cuewise.mllm.evidence.claims import direction, opposite, phrase, read_claim
 from cuewise.mllm.evidence.observe import observe
 from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.report import Channel, Claim, Cue, ParsedAnswer, render
@@ -36,6 +36,11 @@ from cuewise.mllm.taxonomy import same_core
 Kind = Literal["spurious", "hallucinated", "flipped", "swapped"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TASK = "preference"
+MADE = "synthetic"
+"""Corpus whose rows know everything that their clips show."""
+
+ABSENT_BELOW = 0.1
+"""Mean intensity (0-5) of an action unit that counts as never shown."""
 
 ANYWAY = frozenset((
     ("lips", "parted"), ("jaw", "dropped"), ("eyes", "closed"), ("head", "toward"), ("gaze", "toward"),
@@ -195,7 +200,10 @@ def _flipped(source: Source, right: ParsedAnswer, cue: Cue, rng: np.random.Gener
         return None
     made = cue.model_copy(update={"observation": phrase(cue.channel, other), "claim": None, "check": None})
     taken = {_meaning(one) for one in [*source.row.cues, *right.cues]}
-    return made if _meaning(made) not in taken and _surely_wrong(made, source) else None
+    if _meaning(made) in taken:
+        return None
+    # What was measured beyond a threshold lies on the far side of the opposite claim, so no second measurement is due.
+    return made if source.measurements is None or _surely_wrong(made, source) else None
 
 
 def _partner_cues(channel: Channel, right: ParsedAnswer, partner: Row | None) -> tuple[Cue, ...]:
@@ -233,9 +241,19 @@ def channel_label(row: Row, channel: Channel) -> str:
 
 
 def _surely_wrong(cue: Cue, source: Source) -> bool:
-    """Known cues decide for made clips; for a real clip the measurement must contradict the claim."""
+    """Whether the clip cannot show `cue`, which none of its known cues claims.
+
+    A made clip shows its known cues alone. For a real one the measurement must contradict the claim; without it the
+    mean action units of the row can say that a face action is absent, and nothing else is certain.
+    """
     if source.measurements is None:
-        return True
+        if source.row.corpus == MADE:
+            return True
+        claim = read_claim(cue.channel, cue.observation)
+        if cue.channel != "face" or claim is None or not source.row.aus:
+            return False
+        units = direction("face", claim).quantities
+        return all(unit in source.row.aus and source.row.aus[unit] < ABSENT_BELOW for unit in units)
     check = check_cue(cue, source.measurements).check
     return check is not None and check.verdict == "contradicted"
 

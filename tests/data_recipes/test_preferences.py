@@ -150,6 +150,22 @@ def test_corruptions_of_real_clips_are_contradicted_by_their_measurements():
     assert "flipped" in kinds
 
 
+def test_without_a_measurement_nothing_is_hallucinated_into_a_real_clip_save_absent_face_actions():
+    smile = Cue(channel="face", observation="lip corners clearly up (AU12)", supports=["happy"])
+    pitch = Cue(channel="voice", observation="pitch clearly higher", supports=["happy"])
+    plain = Source(Row(id="real", corpus="c", labels=["happy"], cues=[smile, pitch]))
+    frown = Cue(channel="face", observation="lip corners clearly down (AU15)", supports=["sad"])
+    measured = {"AU15": 2.0, "AU17": 0.02, "AU1": 1.0, "AU2": 0.0}
+    units = Source(Row(id="au", corpus="c", labels=["sad"], cues=[frown], aus=measured))
+    found = {}
+    for name, one in (("plain", plain), ("units", units)):
+        right = right_answer(one)
+        made = [corrupt(one, right, "hallucinated", stream(number, name)) for number in range(10)]
+        found[name] = {cue.observation for corruption in made if corruption for cue in corruption.added}
+        assert any(corrupt(one, right, "flipped", stream(number, name)) for number in range(10))
+    assert found == {"plain": set(), "units": {"chin clearly raised (AU17)"}}
+
+
 def test_measured_cues_stand_in_where_a_real_row_knows_none():
     heard = Measurements(6.0, voice=Voice(), absent={"face": "no picture"})
     row = Row(id="real", corpus="c", labels=["surprised"], media={"audio": "a.wav"})
