@@ -12,6 +12,7 @@ from cuewise.train.examples import SourceConfig
 from cuewise.train.loop import LoopConfig
 from cuewise.train.parallel import HardwareConfig
 from cuewise.train.rewards import RewardConfig
+from cuewise.train.rewards.base import Entry
 
 
 @dataclass(kw_only=True, slots=True)
@@ -163,7 +164,9 @@ class GRPOConfig:
 
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    rewards: RewardConfig
+    rewards: dict[str, Entry]
+    """Reward -> weight or schedule, and options; docs/rewards.md lists them."""
+
     alarms: AlarmConfig = field(default_factory=AlarmConfig)
     loop: LoopConfig
     """`batch_size` counts prompts."""
@@ -174,7 +177,13 @@ class GRPOConfig:
         unknown = sorted(set(self.weights) - set(self.sources))
         if unknown:
             raise ValueError(f"weights names `{unknown[0]}`, but the sources are {', '.join(self.sources)}")
+        _ = self.scoring
         updates = self.policy.updates
         if self.loop.save_every % updates or self.loop.steps % updates:
             raise ValueError(f"loop.steps {self.loop.steps} and loop.save_every {self.loop.save_every} must be "
                              f"multiples of policy.updates {updates}, so that a resumed run samples where it stopped")
+
+    @property
+    def scoring(self) -> RewardConfig:
+        """The rewards as one config. Raises RewardError for one that does not exist."""
+        return RewardConfig(rewards=self.rewards)

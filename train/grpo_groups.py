@@ -111,7 +111,7 @@ class Groups:
     ):  # fmt: skip
         self.model, self.processor, self.mixture, self.engine = model, processor, mixture, engine
         self.config, self.reference, self.parts, self.size = config, reference, parts, size
-        self.alarms = Alarms(config.alarms)
+        self.alarms, self.scoring = Alarms(config.alarms), config.scoring
         self.opening = processor.text_ids(OPENING[config.rollout.form])
         self.end = processor.plan.tokens.end
         self.media_trains = any(weight.requires_grad for weight in model.media.parameters())
@@ -198,7 +198,7 @@ class Groups:
             )
             for one in asked for completion in one.completions
         ]  # fmt: skip
-        units = score(samples, self.config.rewards, step=step).unit
+        units = score(samples, self.scoring, step=step).unit
         if policy.overlong_weight:
             lengths = torch.tensor([sample.n_tokens for sample in samples])
             penalty = overlong_penalty(lengths, rollout.limit, policy.overlong_buffer)
@@ -218,7 +218,7 @@ class Groups:
         return torch.tensor(values, dtype=torch.float64)
 
     def _weights(self, names: Sequence[str], step: int) -> Tensor:
-        weights = self.config.rewards.weights(step) | {OVERLONG: self.config.policy.overlong_weight}
+        weights = self.scoring.weights(step) | {OVERLONG: self.config.policy.overlong_weight}
         return torch.tensor([weights[name] for name in names], dtype=torch.float64)
 
     def _weigh(self, asked: Sequence[Asked], step: int) -> None:

@@ -8,7 +8,7 @@ from cuewise.mllm.config_tools import from_dict, override
 from cuewise.train.sft import _recipe_values
 from cuewise.train.sft import main as tune
 
-KINDS = {"grpo": ("cuewise.train.grpo", "GRPOConfig")}
+KINDS = {"grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dpo", "DPOConfig")}
 """Kind -> module with `train(config)`, and its config. A recipe without `kind` is supervised tuning."""
 
 

@@ -18,7 +18,8 @@ from cuewise.train.loop import LoopConfig, TrainingError
 from cuewise.train.media_gate import MediaLostError
 from cuewise.train.policy_losses import policy_loss, token_logprobs
 from cuewise.train.reference import Reference
-from cuewise.train.rewards.base import REWARDS, Entry, RewardConfig, register
+from cuewise.train.rewards.base import Entry, register
+from cuewise.train.rewards.base import rewards as all_rewards
 from cuewise.train.tracking import read_tables
 from tests.tiny import tiny_model, tiny_processor
 from tests.train.grpo_samples import clips
@@ -27,7 +28,7 @@ from tests.train.grpo_samples import clips
 @pytest.fixture(autouse=True)
 def rewards(monkeypatch):
     """Two rewards of the text alone, known only to these tests."""
-    monkeypatch.setattr("cuewise.train.rewards.base.REWARDS", dict(REWARDS))
+    monkeypatch.setattr("cuewise.train.rewards.base.REWARDS", dict(all_rewards()))
     register("early_letters")(lambda samples: [share(s.text, "abcdefghijklm") for s in samples])
     register("same_for_all")(lambda samples: [0.5 for _ in samples])
 
@@ -40,7 +41,7 @@ def share(text, letters):
 def config(reward="early_letters", **changes):
     values = {
         "name": "toy", "init": "none", "sources": {"toy": SourceConfig(kind="rows")}, "trains": ["llm"],
-        "rewards": RewardConfig(rewards={reward: Entry()}),
+        "rewards": {reward: Entry()},
         "rollout": RolloutConfig(group=6, max_tokens=6), "policy": PolicyConfig(truncated="keep"),
         "loop": LoopConfig(steps=2, batch_size=4, lr=1e-3, warmup_steps=1, log_every=1, save_every=2),
     }  # fmt: skip
@@ -74,7 +75,9 @@ def log_of(folder):
 @pytest.mark.slow  # 50 steps of sampling and learning
 def test_the_reward_of_a_simple_task_rises(tmp_path):
     torch.manual_seed(0)
-    chosen = config(loop=LoopConfig(steps=50, batch_size=4, lr=3e-3, warmup_steps=3, log_every=1, sample_every=25))
+    loop = LoopConfig(steps=50, batch_size=4, lr=3e-3, warmup_steps=3, schedule="constant", log_every=1,
+                      sample_every=25)  # fmt: skip
+    chosen = config(loop=loop, policy=PolicyConfig(truncated="keep", advantage="group"))
     model = tiny_model()
     choose_parts(model, chosen.trains, {}, 0)
     run(model, tiny_processor(), examples(), chosen, tmp_path)
@@ -87,7 +90,7 @@ def test_the_reward_of_a_simple_task_rises(tmp_path):
 
 def test_a_step_logs_each_reward_alone_and_what_the_policy_does(tmp_path):
     model = tiny_model()
-    chosen = config(rewards=RewardConfig(rewards={"early_letters": Entry(weight=0.1), "same_for_all": Entry()}))
+    chosen = config(rewards={"early_letters": Entry(weight=0.1), "same_for_all": Entry()})
     choose_parts(model, chosen.trains, {}, 0)
     before = model.language_model.model.layers[0].mlp.up_proj.weight.clone()
     frozen = model.media.towers["voice"].encoder.state_dict()
@@ -284,7 +287,7 @@ sources: {{synthetic: {{kind: synthetic, count: 3, seed: 5}}}}
 adapters: {{llm: {{r: 4, dropout: 0}}}}
 rollout: {{group: 4, max_tokens: 48, no_spread: keep}}
 policy: {{truncated: keep, kl_weight: 0.01}}
-rewards: {{rewards: {{format: 0.2, exact: 1.0, ew: 1.0}}}}
+rewards: {{format: {{weight: 0.2}}, exact: {{}}, ew: {{weight: 1.0}}}}
 loop: {{steps: 2, batch_size: 2, lr: 0.001, warmup_steps: 1, log_every: 1, save_every: 1, sample_every: 1}}
 """)
     folder = main(str(recipe), ["loop.steps=3"])
