@@ -16,8 +16,7 @@ from cuewise.mllm.systems.seen import Seen
 class ImageText(MultimodalSystem):
     """Frames as separate images in order of time, through the folder's own chat template."""
 
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
+    def check(self) -> None:
         if not getattr(self.processor, "chat_template", None):
             raise SystemLoadError(f"model {self.name!r} has no chat template, and its family is not known here; add "
                                   "chat_template.jinja to the folder")  # fmt: skip
@@ -36,8 +35,7 @@ class ImageText(MultimodalSystem):
         return dict(self.processor(text=prompts, padding=True, return_tensors="pt", **given))
 
     def media_ids(self) -> dict[str, int]:
-        token = getattr(self.processor, "image_token_id", None)
-        return {"image": self.tokenizer.convert_tokens_to_ids(self.processor.image_token) if token is None else token}
+        return {"image": self.token_id(self.processor.image_token)}
 
     def expected_tokens(self, inputs: dict[str, Tensor]) -> dict[str, list[int]]:
         return {}

@@ -69,6 +69,14 @@ class MultimodalSystem:
         self.max_length = getattr(config, "max_position_embeddings", None) or 1 << 20
         special = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
         self._special = sorted(token for token in special if len(token) > 2)
+        self.check()
+
+    def check(self) -> None:
+        """Raise SystemLoadError for a processor that this family cannot work with."""
+
+    def token_id(self, token: str) -> int:
+        """Id of a placeholder token."""
+        return self.tokenizer.convert_tokens_to_ids(token)
 
     # Loading
 

@@ -44,7 +44,7 @@ class Qwen25Omni(Qwen25VL):
         return made
 
     def media_ids(self) -> dict[str, int]:
-        return {**super().media_ids(), "audio": self.processor.audio_token_id}
+        return {**super().media_ids(), "audio": self.token_id(self.processor.audio_token)}
 
     def expected_tokens(self, inputs: dict[str, Tensor]) -> dict[str, list[int]]:
         mask = inputs.get("feature_attention_mask")

@@ -41,7 +41,8 @@ class Qwen25VL(MultimodalSystem):
         return given
 
     def media_ids(self) -> dict[str, int]:
-        return {"image": self.processor.image_token_id, "video": self.processor.video_token_id}
+        return {kind: self.token_id(token) for kind, token in
+                (("image", self.processor.image_token), ("video", self.processor.video_token))}  # fmt: skip
 
     def expected_tokens(self, inputs: dict[str, Tensor]) -> dict[str, list[int]]:
         merge = self.processor.image_processor.merge_size**2

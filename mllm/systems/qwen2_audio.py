@@ -31,7 +31,7 @@ class Qwen2Audio(MultimodalSystem):
         return dict(self.processor(text=prompts, padding=True, return_tensors="pt", **given))
 
     def media_ids(self) -> dict[str, int]:
-        return {"audio": self.processor.audio_token_id}
+        return {"audio": self.token_id(self.processor.audio_token)}
 
     def expected_tokens(self, inputs: dict[str, Tensor]) -> dict[str, list[int]]:
         mask = inputs.get("feature_attention_mask")
