@@ -37,7 +37,8 @@ class MixtureConfig:
     """Share of explained answers; the others are direct."""
 
     label_weight: float = 2.0
-    """Weight of the tokens of the conclusion relative to those of the reasoning."""
+    """Weight of the conclusion, and of an emotion named before it, relative to the other tokens of the reasoning: a cue
+    that names the wrong emotion decides the answer."""
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -129,6 +130,8 @@ class Mixture:
         self.names = [name for name, weight in config.weights.items() if weight > 0]
         self.weights = torch.tensor([config.weights[name] for name in self.names])
         self.sources, self.config, self.processor, self.units = sources, config, processor, list(units)
+        words = [processor.text_ids(f" {label}") for label in COMMON_LABELS]
+        self.label_tokens = {ids[0] for ids in words if len(ids) == 1}
 
     def draw(self, count: int, generator: Generator) -> list[Example]:
         """`count` samples, source by weight, then evenly within the source."""
@@ -188,7 +191,9 @@ class Mixture:
         prompt = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(kept.lengths))
         before, after = self.processor.text_ids(reasoning), self.processor.answer_ids(conclusion)
         labels = [IGNORE] * len(prompt) + before + after
-        weights = [0.0] * len(prompt) + [1.0] * len(before) + [self.config.label_weight] * len(after)
+        heavy = self.config.label_weight
+        weights = [0.0] * len(prompt) + [heavy if token in self.label_tokens else 1.0 for token in before]
+        weights += [heavy] * len(after)
         return Written(prompt + before + after, labels, weights, text_of(parts), reasoning + conclusion)
 
     def with_text(self, examples: Sequence[Example], clips: list[ClipTensors], texts: list[Written]) -> TrainBatch:
