@@ -5,15 +5,14 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.staticfiles import StaticFiles
 
+from cuewise.serve import web
 from cuewise.serve.auth import Gate, Keys
 from cuewise.serve.errors import ApiError
 from cuewise.serve.limits import LimitsMiddleware
@@ -26,7 +25,6 @@ from cuewise.serve.settings import Settings
 from cuewise.serve.state import NOTICE, State
 
 _LOG = logging.getLogger("cuewise.serve")
-UI = Path(__file__).parent / "ui"
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
 
 
@@ -75,8 +73,7 @@ def create_app(
     for routes in (analyze, chat, timeline, files, system):
         routes.add(app)
     app.add_middleware(LimitsMiddleware, settings=settings, metrics=metrics)
-    if (UI / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=UI, html=True), name="ui")
+    web.add(app)
     return app
 
 

@@ -112,7 +112,7 @@ export class Lanes {
     const step = STEPS.find((one) => this.length / one <= 10 * this.zoom) || this.length;
     const marks = Array.from({ length: Math.floor(this.length / step + 1e-9) + 1 }, (_, i) => i * step).map((time) => {
       const text = this.length < 60 ? `${time.toFixed(step < 1 ? 1 : 0)}` : clock(time, 0).replace(/ s$/, "").padStart(4, "0:0");
-      const tick = h("span", { class: "tick" }, h("span", {}, text, this.length < 60 ? h("i", {}, " s") : null));
+      const tick = h("span", { class: time / this.length > 1 - 0.06 / this.zoom ? "tick at-end" : "tick" }, h("span", {}, text, this.length < 60 ? h("i", {}, " s") : null));
       tick.style.left = `${(time / this.length) * 100}%`;
       return tick;
     });
