@@ -20,8 +20,8 @@ DISTRIBUTION = {
 }  # fmt: skip
 """Import name -> name of the distribution, where they differ."""
 BY_CHOICE = {"vllm", "flash_attn_interface"}
-"""Used where a user has them: vLLM pins other versions and lives in an environment of its own, and FlashAttention 3 is in
-no package index."""
+"""Used where a user has them: vLLM pins other versions and lives in an environment of its own, and FlashAttention 3 is
+in no package index."""
 PEERS = {"benchmarks/"}
 """Folders that compare with other packages, which they name themselves and may find absent."""
 
