@@ -3,6 +3,7 @@
 from typing import Any
 
 from cuewise.mllm.configuration import CuewiseConfig
+from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.tokenizer import default_token_ids
 
 
@@ -48,3 +49,10 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         text_config=text_config, streams=streams, prefusion={"name": "attn2", "hidden": 96}, heads={"spoken": True},
         features={"prosody": True}, tokens=tokens,
     )  # fmt: skip
+
+
+def new_nano(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) -> CuewiseForConditionalGeneration:
+    """The shipped model before training: new weights, and the face-action estimator that reads faces for it."""
+    model = CuewiseForConditionalGeneration(nano_config(vocab_size, tokens))
+    model.media.towers["face"].encoder.load_weights()
+    return model

@@ -18,7 +18,7 @@ from cuewise.mllm.config_tools import from_dict, load_yaml, override
 from cuewise.mllm.folders import model_folder
 from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
-from cuewise.mllm.presets import nano_config
+from cuewise.mllm.presets import new_nano
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
 from cuewise.train.base_model import BaseModelConfig, load_base
@@ -189,9 +189,8 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
     if config.model is not None:
         return load_base(config.model, sorted({scope for stage in config.stages.values() for scope in stage.trains}))
     tokenizer = build_tokenizer(config.vocabulary, config.sources, Path(config.data_root), out / "tokenizer")
-    model_config = nano_config(len(tokenizer), token_ids(tokenizer))
-    processor = CuewiseProcessor.from_config(model_config, tokenizer)
-    return CuewiseForConditionalGeneration(model_config), processor
+    model = new_nano(len(tokenizer), token_ids(tokenizer))
+    return model, CuewiseProcessor.from_config(model.config, tokenizer)
 
 
 def save(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, folder: Path) -> Path:
