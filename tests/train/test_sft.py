@@ -45,7 +45,8 @@ stages:
 def test_shipped_recipes_are_read(name):
     needs = ["data.csv=x.csv"] if name == "finetune" else []
     values = _recipe_values(name)
-    if values.get("kind", "sft") == "sft" and ("sources" in values or needs):  # recipes of supervised tuning; others have their own readers
+    own = "kind" not in values and "sources" in values
+    if own or needs:  # recipes of supervised tuning; others have their own readers
         assert read_recipe(name, needs).stages
 
 
