@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,12 @@ def main() -> int:
     clips, figures = synthetic(options.clips), {}
     for name in options.models:
         with Analyzer.load(name) as analyzer:
-            figures[name] = [
-                measure(analyzer, clips, form, temperature, guided)
-                for form in options.forms for temperature in options.temperatures for guided in (False, True)
-            ]  # fmt: skip
-        for row in figures[name]:
-            print(f"{name:14s} {row['form']:10s} temperature {row['temperature']}  guided {row['guided']!s:5s}  "
-                  f"well formed {row['well_formed']:.3f}  {row['problems'] or ''}")  # fmt: skip
+            figures[name] = []
+            for form, temperature, guided in product(options.forms, options.temperatures, (False, True)):
+                row = measure(analyzer, clips, form, temperature, guided)
+                figures[name].append(row)
+                print(f"{name:14s} {form:10s} temperature {temperature}  guided {guided!s:5s}  "
+                      f"well formed {row['well_formed']:.3f}  {row['problems'] or ''}", flush=True)  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps({"clips": len(clips), "models": figures}, indent=1) + "\n")
     return 0

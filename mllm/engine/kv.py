@@ -198,15 +198,22 @@ class SlotCache(_OwnCache):
             shown.append(tensor[self._low : self._high, :, : self._visible])
         return shown[0], shown[1]
 
-    def reserve(self, length: int) -> None:
-        """Make room for rows of this length."""
+    def reserve(self, length: int, layers: int | None = None) -> None:
+        """Make room for rows of this length, in at most so many layers now; growing all at once would stall a step."""
         if length <= self.capacity:
             return
-        self.capacity = -(-length // GROW) * GROW
-        for tensors in (self.keys, self.values):
-            for i, old in enumerate(tensors):
-                tensors[i] = old.new_zeros(self.slots, old.shape[1], self.capacity, old.shape[3])
-                tensors[i][:, :, : old.shape[2]] = old
+        wanted, grown = -(-length // GROW) * GROW, 0
+        for layer, old in enumerate(self.keys):
+            if old.shape[2] >= wanted:
+                continue
+            if grown == layers:
+                return
+            for tensors in (self.keys, self.values):
+                old = tensors[layer]
+                tensors[layer] = old.new_zeros(self.slots, old.shape[1], wanted, old.shape[3])
+                tensors[layer][:, :, : old.shape[2]] = old
+            grown += 1
+        self.capacity = wanted
 
     def install(self, row: int, prompt: PromptCache) -> None:
         """Begin a row with a whole prompt."""

@@ -199,6 +199,7 @@ class SlotEngine:
     def _read(self) -> list[TokenEvent]:
         """Start answers whose prompt is read, and read on for one pass."""
         events = self._start()
+        self._slots.reserve(max((reading.ticket.length + 1 for reading in self._reader.readings), default=0), layers=1)
         free = self.options.slots - len(self._rows) - len(self._starts)
         for ticket, outcome in self._reader.read(free, bool(self._rows), lambda: self._intake.take(self._fits_behind)):
             try:
