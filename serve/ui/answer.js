@@ -66,14 +66,14 @@ export function distribution(report) {
 /**
  * The whole card.
  * @param {object} report the report, or the segment at the playhead made into one
- * @param {{kicker: string, trail: object[], spread: object|null}} more
+ * @param {{kicker: string, trail: object[], spread: object|null, note: string}} more
  */
-export function answerCard(report, { kicker = "expressed emotion", trail = [], spread = null } = {}) {
+export function answerCard(report, { kicker = "expressed emotion", trail = [], spread = null, note = "" } = {}) {
   const alone = Object.values(report.agreement.channels);
   const others = (name) => (spread ? [spread[`${name}_low`], spread[`${name}_high`]] : alone.map((one) => one[name])).filter((value) => value !== null && value !== undefined);
   const plane = circumplex({ dots: [{ valence: report.valence, arousal: report.arousal, unsure: report.unsure }], channels: report.agreement.channels, trail });
   return h("div", { class: "card answer" },
-    h("p", { class: "kicker" }, kicker), emotions(report), certainty(report),
+    h("p", { class: "kicker" }, kicker), emotions(report), note ? h("p", { class: "fine" }, note) : null, certainty(report),
     report.withheld.length ? h("p", { class: "withheld" }, "Withheld by policy: ", h("b", {}, report.withheld.map((kind) => kind.replace("_", " ")).join(", ")), ". Words of these kinds are not shown.") : null,
     agreement(report),
     h("div", { class: "figures" }, distribution(report),
@@ -102,10 +102,11 @@ export function segmentCard(data, time) {
   const index = Math.max(0, data.segments.findLastIndex((one) => one.start <= time + 1e-6));
   const one = data.segments[index];
   const report = {
-    emotions: one.emotions, distribution: one.distribution, confidence: one.confidence, unsure: one.unsure, valence: one.valence, arousal: one.arousal,
+    emotions: one.label ? [{ label: one.label, score: one.distribution[one.label] }] : one.emotions, distribution: one.distribution, confidence: one.confidence, unsure: one.unsure, valence: one.valence, arousal: one.arousal,
     withheld: data.withheld, form: "explained",
     agreement: { channels: one.channels, conflict: one.conflict, conflicting: one.conflicting, followed: null },
   };
-  const kicker = `expressed at ${clock(one.start)} to ${clock(one.end)}`;
-  return { id: `${one.index}/${data.segments.length}`, card: () => answerCard(report, { kicker, trail: data.segments.slice(0, index + 1), spread: one }) };
+  const kicker = `expressed at ${clock(one.start)} to ${clock(one.end)}`, answer = one.emotions.map((emotion) => emotion.label).join(", ");
+  const note = answer && answer !== one.label ? `The window nearest to this moment was answered with: ${answer}.` : "";
+  return { id: `${one.index}/${data.segments.length}`, card: () => answerCard(report, { kicker, trail: data.segments.slice(0, index + 1), spread: one, note }) };
 }

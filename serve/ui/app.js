@@ -62,6 +62,8 @@ function lengthOf(file) {
   });
 }
 
+const sizeOf = (file) => (file.size < 2 ** 20 / 10 ? `${Math.ceil(file.size / 1024)} KB` : `${(file.size / 2 ** 20).toFixed(1)} MB`);
+
 async function choose(file) {
   if (SUBTITLES.test(file.name)) {
     form.elements.words.value = await file.text();
@@ -73,7 +75,7 @@ async function choose(file) {
   state.seconds = null;
   byId("chosen").hidden = false;
   const show = () => put(byId("chosen"), icon(kindOf(file) === "audio" ? "voice" : "file"), h("b", {}, file.name),
-    h("span", {}, [`${(file.size / 2 ** 20).toFixed(1)} MB`, state.seconds ? clock(state.seconds) : null].filter(Boolean).join(", ")),
+    h("span", {}, [sizeOf(file), state.seconds ? clock(state.seconds) : null].filter(Boolean).join(", ")),
     h("button", { type: "button", class: "plain small", "aria-label": `Put ${file.name} away`, onclick: forgetFile }, icon("close")));
   show();
   enable();
@@ -230,7 +232,7 @@ function list() {
     onclick: () => { state.comparing = false; show(run); } }, h("b", {}, run.letter), h("span", { class: "tab-name" }, run.name), h("span", { class: "tab-found" }, line(run))));
   const pick = (i) => h("select", { "aria-label": i ? "Second run" : "First run", onchange: (event) => { state.pair[i] = done.find((run) => run.letter === event.target.value); show(state.shown); } },
     done.map((run) => h("option", { value: run.letter, selected: run === state.pair[i] }, `${run.letter} ${run.name}`)));
-  const compare = done.length > 1 ? h("button", { type: "button", class: "plain", id: "compare", "aria-pressed": String(state.comparing), onclick: () => {
+  const compare = done.length > 1 ? h("button", { type: "button", class: "plain small", id: "compare", "aria-pressed": String(state.comparing), onclick: () => {
     state.comparing = !state.comparing;
     if (!state.pair.every((run) => done.includes(run)) || state.pair.length < 2) state.pair = done.slice(-2);
     show(state.shown);

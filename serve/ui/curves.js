@@ -18,6 +18,10 @@ const drawing = (...shapes) =>
   s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" }, shapes);
 const line = (points, cls) => s("polyline", { points: points.map((p) => p.map((v) => v.toFixed(1)).join(",")).join(" "), class: cls, "vector-effect": "non-scaling-stroke" });
 
+/** The name of a curve and its ends, which stay in view when the timeline is wider than its place. */
+const labels = (name, high = "", low = "") => h("div", { class: "curve-labels" }, h("span", { class: "curve-name" }, name),
+  high ? h("span", { class: "curve-high" }, high) : null, low ? h("span", { class: "curve-low" }, low) : null);
+
 /** The lane a signal belongs to. */
 export function signalChannel(name) {
   const prefix = name.match(PREFIX);
@@ -69,8 +73,7 @@ export function curveRow(name, signal, cues, duration, place) {
   const bands = cues.filter((cue) => hasSpan(cue) && speaksOf(cue, name)).map((cue) =>
     place(h("span", { class: `band ${verdict(cue)}` }), cue.start, cue.end));
   const bare = name.replace(PREFIX, "");
-  return h("div", { class: "curve-row" }, bands, drawing(...lines), h("span", { class: "curve-name" }, signal.unit ? `${bare}, ${signal.unit}` : bare),
-    h("span", { class: "curve-high" }, number(high)), h("span", { class: "curve-low" }, number(low)));
+  return h("div", { class: "curve-row" }, bands, drawing(...lines), labels(signal.unit ? `${bare}, ${signal.unit}` : bare, number(high), number(low)));
 }
 
 const affectY = (value) => HEIGHT / 2 - value * (HEIGHT / 2 - 5);
@@ -95,7 +98,7 @@ export function affectRow(name, points, duration) {
   }
   const [low, high] = name === "valence" ? ["unpleasant", "pleasant"] : ["calm", "active"];
   return h("div", { class: `curve-row affect-row ${name}`, role: "img", "aria-label": `${name} over time, from minus 1 to 1` },
-    drawing(...shapes), h("span", { class: "curve-name" }, name), h("span", { class: "curve-high" }, `${high} +1`), h("span", { class: "curve-low" }, `${low} −1`));
+    drawing(...shapes), labels(name, `${high} +1`, `${low} −1`));
 }
 
 /** The sound wave as loudness peaks, 0 to 1. */
@@ -103,7 +106,7 @@ export function waveRow(peaks) {
   const up = peaks.map((peak, i) => [(i / peaks.length) * WIDTH, 50 - peak * 46]);
   const down = peaks.map((peak, i) => [(i / peaks.length) * WIDTH, 50 + peak * 46]).reverse();
   const points = [...up, ...down].map((p) => p.map((v) => v.toFixed(1)).join(",")).join(" ");
-  return h("div", { class: "curve-row wave-row" }, drawing(s("polygon", { points, class: "wave" })), h("span", { class: "curve-name" }, "sound"));
+  return h("div", { class: "curve-row wave-row" }, drawing(s("polygon", { points, class: "wave" })), labels("sound"));
 }
 
 /** Peaks of the sound of a file between two times, or null where the browser cannot decode it. */

@@ -3,6 +3,9 @@
 import { h, icon, put, s } from "./dom.js";
 import { VERDICT_TEXT, canDraw, hasSpan, measuredText, number, spanText, verdict, verdictCounts, whyText } from "./wording.js";
 
+const NEAR_S = 1;
+const FEWEST = 4;
+
 /** Measured and reference as two marks on one line, so that the size of the difference can be seen. */
 export function gauge(check) {
   if (!canDraw(check)) return null;
@@ -48,9 +51,14 @@ export class Evidence {
     this.render();
   }
 
+  /** Cues at the playhead, or the nearest ones where there are none. */
   around() {
     const loop = this.player.loop, time = loop ? (loop.start + loop.end) / 2 : this.player.time;
-    return this.cues.filter((cue) => !hasSpan(cue) || (cue.start <= time + 0.5 && cue.end >= time - 0.5) || cue.id === loop?.id);
+    const away = (cue) => Math.max(0, cue.start - time, time - cue.end);
+    const near = this.cues.filter((cue) => away(cue) <= NEAR_S || cue.id === loop?.id);
+    if (near.length) return near;
+    const nearest = [...this.cues].sort((a, b) => away(a) - away(b)).slice(0, FEWEST);
+    return this.cues.filter((cue) => nearest.includes(cue));
   }
 
   render(onlyChanges = false) {
@@ -59,7 +67,7 @@ export class Evidence {
     if (onlyChanges && ids === this.shown) return;
     this.shown = ids;
     this.cards = new Map(cues.map((cue) => [cue.id, this.card(cue)]));
-    put(this.list, [...this.cards.values()], cues.length ? null : h("li", { class: "absent" }, "no cue here; move the playhead"));
+    put(this.list, [...this.cards.values()]);
     this.mark();
   }
 

@@ -54,7 +54,7 @@ export function merged({ windows, segments, gaps }) {
     for (const cue of report.cues) { // cues with times come from the segments, which tell each of them once
       if (cue.start === null) cues.push({ ...cue, start: shift, end: window.end - offset });
     }
-    for (const problem of report.problems) problems.set(problem.code, problem);
+    for (const problem of report.problems) if (problem.code !== "span_cut") problems.set(problem.code, problem); // the last window ends with the clip
     for (const [name, stream] of Object.entries(report.streams)) if (!streams[name] || stream.present) streams[name] = stream;
   }
   for (const segment of segments) for (const cue of segment.cues) cues.push({ ...cue, start: cue.start - offset, end: cue.end - offset });

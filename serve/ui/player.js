@@ -89,7 +89,7 @@ export class Player extends EventTarget {
     this.transport.hidden = true;
     put(this.stage, h("div", { class: "sound-mark" }, icon("file"), h("span", {}, this.clip.name)));
     this.note.hidden = false;
-    put(this.note, "This browser cannot play the file. It can still be read, and the lanes can still be moved through.");
+    put(this.note, "This browser cannot play the file. The server may still be able to read it.");
   }
 
   get playing() { return Boolean(this.media) && !this.media.paused; }
