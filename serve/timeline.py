@@ -23,6 +23,9 @@ AHEAD = 3
 TOLERANCE_S = 0.3
 """A window that ends this much before its time was the last one."""
 
+MAX_CRUMB_S = 0.1
+"""What is left behind a segment at the end of the clip joins it when it is shorter than this."""
+
 MIN_WINDOW_S = 0.5
 MAX_GAPS = 3
 """Windows in a row that may be unreadable before the timeline is given up."""
@@ -67,6 +70,7 @@ class Smoother:
     plan: Plan
     windows: deque[Seen] = field(default_factory=deque)
     next_segment: int = 0
+    told_until: float = -1.0
 
     def add(self, seen: Seen) -> Iterator[dict[str, Any]]:
         """Take the next window; segments that are complete now."""
@@ -82,11 +86,14 @@ class Smoother:
 
     def _until(self, time: float, last: bool = False) -> Iterator[dict[str, Any]]:
         reached = max(seen.end for seen in self.windows)
+        crumb = min(MAX_CRUMB_S, (self.plan.window_s - self.plan.hop_s) / 2)
         while True:
             begin = self.plan.start + self.next_segment * self.plan.hop_s
             end = min(begin + self.plan.hop_s, reached)
-            if end - begin < 1e-6 or (end > time + 1e-6 and not last):
+            if end - begin < 1e-6 or self.told_until > end - 1e-6 or (end > time + 1e-6 and not last):
                 return
+            end = reached if reached - end < crumb else end
+            self.told_until = end
             found = segment(self.next_segment, begin, end, list(self.windows))
             self.next_segment += 1
             if found is not None:

@@ -69,3 +69,8 @@ def test_a_clip_shorter_than_a_window_is_one_window():
 def test_a_gap_leaves_its_neighbours_standing():
     segments = run(Plan(4, 4), [seen(0, 0, 4, 0.9), seen(2, 8, 12, 0.1)])
     assert [(s["start"], s["label"]) for s in segments] == [(0, "happy"), (8, "sad")]
+
+
+def test_a_crumb_at_the_end_joins_the_segment_before_it():
+    segments = run(Plan(8, 4), [seen(0, 0, 8, 0.5), seen(1, 4, 12, 0.5), seen(2, 8, 12.04, 0.5)])
+    assert [(s["start"], s["end"]) for s in segments] == [(0, 4), (4, 8), (8, 12.04)]
