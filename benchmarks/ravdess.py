@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label, read
 from cuewise.data_recipes.schema import Row
 from cuewise.eval.metrics.bootstrap import class_intervals, compare_classes
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.encoders.conv_voice import normalise_clip
 from cuewise.mllm.encoders.features import MelConfig, log_mel, speech_span
 from cuewise.mllm.media import MediaConfig, load_media
 from cuewise.mllm.pipeline import Analyzer
@@ -43,11 +44,12 @@ MEL = MelConfig()
 
 
 class ReferenceCNN(nn.Module):
-    """Four strided 3 x 3 convolutions with batch norm, mean and deviation over the map, one linear layer."""
+    """Four strided 3 x 3 convolutions with batch norm, mean and deviation over the map, one linear layer. Each clip is
+    normalised by itself: by one mean and deviation, and by a mean per band."""
 
     def __init__(self, channels: tuple[int, ...] = (32, 56, 88, 112)):
         super().__init__()
-        sizes, strides = (1, *channels), (2, 2, 2, (1, 2))
+        sizes, strides = (2, *channels), (2, 2, 2, (1, 2))
         self.net = nn.Sequential(*(
             nn.Sequential(nn.Conv2d(sizes[i], sizes[i + 1], 3, strides[i], 1, bias=False), nn.BatchNorm2d(sizes[i + 1]),
                           nn.ReLU(), nn.Dropout2d(0.1))
@@ -57,7 +59,8 @@ class ReferenceCNN(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """log-mel [B, T, bands] -> logits [B, 8]."""
-        x = self.net(((mel + 4.5) / 1.6).unsqueeze(1).contiguous(memory_format=torch.channels_last)).flatten(2)
+        x = normalise_clip(mel, torch.ones(mel.shape[:2], dtype=torch.bool))
+        x = self.net(x.contiguous(memory_format=torch.channels_last)).flatten(2)
         return self.out(torch.cat([x.mean(2), (x.var(2, unbiased=False) + 1e-5).sqrt()], 1))
 
 
@@ -113,7 +116,7 @@ def references(root: Path, epochs: int) -> dict[str, dict[str, str]]:
     with torch.inference_mode():
         sound = np.stack([net(mel_of(row, root)[None]).softmax(-1)[0].numpy() for row in dev])
     actions = action_table(root)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=2000))
+    model = make_pipeline(FunctionTransformer(np.sqrt), StandardScaler(), LogisticRegression(C=0.3, max_iter=3000))
     model.fit(np.stack([actions[row.id] for row in train]), wanted)
     face = model.predict_proba(np.stack([actions[row.id] for row in dev]))
     found = {

@@ -12,19 +12,22 @@ import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label, read
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.corpus import make_clip
 from cuewise.eval.metrics.bootstrap import class_intervals
+from cuewise.eval.metrics.cues import cue_counts
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.pipeline import Analyzer
-from cuewise.mllm.report import EmotionReport
+from cuewise.mllm.report import Cue, EmotionReport
 
 SETS = {
     "emodb": ("emodb", "emodb", "dev"), "ravdess": ("ravdess", "ravdess_speech", "dev"),
@@ -47,22 +50,33 @@ class Answers:
     well_formed: float
     """Share of answers without a format problem."""
 
+    checks: Counter[str] = field(default_factory=Counter)
+    """Verdicts on the written cues: supported, contradicted, not_measurable; `unchecked` names no claim."""
+
+    cues: list[list[Cue]] = field(default_factory=list)
+    """Written cues per clip."""
+
 
 def ask(analyzer: Analyzer, clips: Sequence[Clip], merge_calm: bool) -> Answers:
     """Explained answers to all clips; a clip that cannot be read is an empty answer, which is wrong."""
     written, heads, formed = [], [], 0
+    checks: Counter[str] = Counter()
+    cues: list[list[Cue]] = []
     for report in analyzer.analyze_many(clips):
         if not isinstance(report, EmotionReport):
             written.append("")
             heads.append("")
+            cues.append([])
             continue
+        cues.append(list(report.cues))
+        checks.update(cue.check.verdict if cue.check else "unchecked" for cue in report.cues)
         formed += not report.problems and report.form == "explained"
         first = report.emotions[0].label if report.emotions else ""
         written.append(common_label(first) or first if first else "")
         heads.append(max(report.distribution, key=report.distribution.get) if report.distribution else "")
     if merge_calm:
         written, heads = ([("neutral" if label == "calm" else label) for label in given] for given in (written, heads))
-    return Answers(written, heads, formed / max(len(clips), 1))
+    return Answers(written, heads, formed / max(len(clips), 1), checks, cues)
 
 
 def corpus_clips(rows: list[Row], root: Path) -> list[Clip]:
@@ -94,7 +108,11 @@ def evaluate(name: str, rows: list[Row], clips: list[Clip], analyzer: Analyzer) 
     classes = [label for label in COMMON_LABELS if label in set(gold)]
     answers = ask(analyzer, clips, name in MERGE_CALM)
     speakers = [row.speaker or row.id for row in rows] if name != "meld" else None
-    found: dict[str, Any] = {"n": len(rows), "classes": classes, "well_formed": answers.well_formed}
+    found: dict[str, Any] = {"n": len(rows), "classes": classes, "well_formed": answers.well_formed,
+                             "checks": dict(answers.checks), "support_rate": support_rate(answers.checks)}
+    if name == "synthetic":
+        counts = np.sum([cue_counts(row.cues, given) for row, given in zip(rows, answers.cues)], 0).tolist()
+        found["cue_f"] = f_score(*counts)
     for kind, given in (("answer", answers.written), ("heads", answers.heads)):
         found[kind] = scores(gold, given, classes, speakers)
     top = Counter(gold).most_common(1)[0][0]
@@ -103,6 +121,17 @@ def evaluate(name: str, rows: list[Row], clips: list[Clip], analyzer: Analyzer) 
     random.Random(0).shuffle(shuffled)
     found["shuffled"] = scores(gold, [answers.written[i] for i in shuffled], classes, speakers)
     return found
+
+
+def support_rate(checks: Mapping[str, int]) -> float | None:
+    """Share of the cues with a verdict that the measurements support."""
+    decided = checks.get("supported", 0) + checks.get("contradicted", 0)
+    return round(checks.get("supported", 0) / decided, 4) if decided else None
+
+
+def f_score(hits: int, written: int, known: int) -> float:
+    """F1 of the written cues of all clips."""
+    return round(2 * hits / (known + written), 4) if known + written else 0.0
 
 
 def scores(gold: list[str], given: list[str], classes: list[str], speakers: list[str] | None) -> dict[str, Any]:
@@ -144,7 +173,8 @@ def main() -> None:
 
 
 def print_set(name: str, found: dict[str, Any]) -> None:
-    print(f"\n{name}: n {found['n']}, {len(found['classes'])} classes, well-formed {found['well_formed']:.3f}")
+    print(f"\n{name}: n {found['n']}, {len(found['classes'])} classes, well-formed {found['well_formed']:.3f}, "
+          f"support rate of cues {found['support_rate']} {found['checks']}, cue F {found.get('cue_f')}")
     for kind in ("answer", "heads", "majority", "shuffled"):
         cells = "  ".join(f"{metric} {v[0]:.3f} [{v[1]:.3f}, {v[2]:.3f}]" for metric, v in found[kind].items())
         print(f"  {kind:9} {cells}")
