@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny import LLMS, tiny_model
 from transformers import DynamicCache
 
 from cuewise.mllm.shared_prefix import (
@@ -16,7 +17,6 @@ from cuewise.mllm.shared_prefix import (
     shared_decode,
     use_kernel,
 )
-from tests.tiny import LLMS, tiny_model
 
 LAYOUT = PackedLayout((PackedGroup(7, (3, 5, 1)), PackedGroup(4), PackedGroup(2, (6,))))
 cases = pytest.mark.parametrize(("llm", "kernel"), [(llm, kernel) for llm in LLMS for kernel in KERNELS])

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from grpo_samples import clips
+from tiny import tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
 from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_sums, pair_loss, rate, run
@@ -16,8 +18,6 @@ from cuewise.train.media_gate import MediaLostError
 from cuewise.train.policy_losses import token_logprobs
 from cuewise.train.preference_pairs import Pair, Prompter, make_pairs, shares
 from cuewise.train.rewards.base import Entry
-from tests.tiny import tiny_model, tiny_processor
-from tests.train.grpo_samples import clips
 
 ANSWER = "<think>\n[voice] pitch clearly {} => {}\n</think>\n<answer>{}</answer>"
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from grpo_samples import clips
+from tiny import tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.adapters.lora import LoraScope
@@ -21,8 +23,6 @@ from cuewise.train.reference import Reference
 from cuewise.train.rewards.base import Entry, register
 from cuewise.train.rewards.base import rewards as all_rewards
 from cuewise.train.tracking import read_tables
-from tests.tiny import tiny_model, tiny_processor
-from tests.train.grpo_samples import clips
 
 
 @pytest.fixture(autouse=True)

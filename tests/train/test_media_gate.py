@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from grpo_samples import clips, prompted, trained_model, with_media
+from tiny import tiny_processor
 
 from cuewise.mllm.engine.base import SamplingParams
 from cuewise.mllm.media_tokens import MediaTokens
@@ -12,8 +14,6 @@ from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.media_gate import MediaLostError, count_rows, expected_rows, watched
 from cuewise.train.packing import pack_answers
 from cuewise.train.rollout import SharedPrefixRollout, roll_out
-from tests.tiny import tiny_processor
-from tests.train.grpo_samples import clips, prompted, trained_model, with_media
 
 SLOTS = ("face", "scene", "voice", "words", "fused")
 

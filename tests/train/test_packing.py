@@ -1,12 +1,12 @@
 import pytest
 import torch
+from grpo_samples import clips, prompted, trained_model
+from tiny import LLMS, tiny_processor
 
 from cuewise.mllm.shared_prefix import KERNELS, PackedLayout
 from cuewise.train.losses import IGNORE, next_token_loss
 from cuewise.train.packing import Prompted, fill_rows, pack_answers, pack_written, row_loss
 from cuewise.train.policy_losses import policy_loss, token_logprobs
-from tests.tiny import LLMS, tiny_processor
-from tests.train.grpo_samples import clips, prompted, trained_model
 
 kernels = pytest.mark.parametrize("kernel", KERNELS)
 

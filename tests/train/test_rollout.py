@@ -1,11 +1,11 @@
 import pytest
 import torch
+from grpo_samples import prompted, trained_model
+from tiny import LLMS, tiny_tokenizer
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.train.rollout import EngineRollout, SharedPrefixRollout, answer_tokens, roll_out
-from tests.tiny import LLMS, tiny_tokenizer
-from tests.train.grpo_samples import prompted, trained_model
 
 END = 1
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.mllm.prompts import build
 from cuewise.mllm.shared_prefix import use_kernel
 from cuewise.train.media_gate import expected_rows
 from cuewise.train.packing import Prompted
-from tests.tiny import tiny_media, tiny_model, tiny_processor
 
 STREAM_SETS = (("face", "scene", "voice", "words"), ("voice",), ("face", "words"))
 
