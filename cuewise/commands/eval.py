@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="change the suite, e.g. datasets.ravdess.source.split=test")  # fmt: skip
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE",
                         help="option of the system, e.g. device=cuda")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of intervals and sampled answers")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
     parser.add_argument("--judge", metavar="NAME", help="reads free text and scores it: stub, local:FOLDER, "
                         "openai:MODEL@URL or system:FOLDER")
