@@ -72,6 +72,9 @@ def rows_of(config: OwnClipsConfig, out: Path) -> dict[str, Path]:
     table = Path(config.csv)
     folder = table.parent if config.folder is None else Path(config.folder)
     problems, rows = [], []
+    if not table.is_file():
+        raise OwnClipsError(f"data.csv: {table}: no such file; write a table with the columns {config.file} and "
+                            f"{config.label}, one clip per line")  # fmt: skip
     try:
         lines = list(read_table(table, (config.file, config.label)))
     except TableError as error:

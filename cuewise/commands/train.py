@@ -10,6 +10,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A recipe and its overrides."""
     parser.add_argument("recipe", help="a recipe file (.yaml), the name of a shipped recipe, `list`, or `audit`")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="change an option, e.g. loop.steps=100")
+    parser.add_argument("--dry-run", action="store_true", help="check the recipe on the meta device and print its plan")
+    parser.add_argument("--gpus", default="1xH100", metavar="NxNAME", help="for --dry-run, e.g. 8xH100")
     audit = parser.add_argument_group("audit", "hold a reward config against known hacks; exit code 2 if one pays")
     audit.add_argument("--rewards", metavar="YAML", help="the config (default: the shipped one)")
     audit.add_argument("--model", help="take the honest answers from this model instead of simulating them")
@@ -25,11 +27,17 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     if args.recipe == "audit":
         return _audit(args)
+    from cuewise.train.loop import TrainingError
     from cuewise.train.run import main
 
     try:
+        if args.dry_run:
+            from cuewise.train.dry_run import plan_of
+
+            print(plan_of(args.recipe, args.overrides, args.gpus))
+            return EXIT_OK
         folder = main(args.recipe, args.overrides)
-    except ValueError as error:
+    except (ValueError, TrainingError) as error:
         raise UserError(str(error)) from error
     print(f"trained: {folder}")
     return EXIT_OK

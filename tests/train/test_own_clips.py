@@ -62,7 +62,7 @@ def test_all_wrong_lines_are_told_at_once(tmp_path):
 
 
 def test_a_table_that_is_not_there_and_a_stream_that_does_not_exist():
-    with pytest.raises(OwnClipsError, match=r"none\.csv: no such file"):
+    with pytest.raises(OwnClipsError, match=r"data\.csv: none\.csv: no such file; write a table"):
         rows_of(OwnClipsConfig(csv="none.csv"), None)
     with pytest.raises(ValueError, match="names `audio`; streams are face, voice, words"):
         OwnClipsConfig(csv="x.csv", needs=["audio"])
