@@ -30,7 +30,7 @@ TASKS: dict[str, str] = {
     "cues_scene": "Describe the scene cues.",
     "transcribe": "What is said?",
     "sentiment": "Positive, negative or neutral?",
-    "statement": "True or false?",
+    "statement": "Correct or Incorrect?",
 }
 """Task -> its question. `emotions` takes the question of its form; the cue tasks are answered by cue lines alone."""
 
