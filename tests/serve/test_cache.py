@@ -118,7 +118,8 @@ def test_a_key_is_the_content_and_all_that_changes_what_is_encoded(tmp_path):
     base = job(tmp_path).content_key()
     assert job(tmp_path, name="b.wav").content_key() == base, "the place on the disk is no content"
     changes = [
-        {"data": b"abd"}, {"start": 1.0}, {"transcript": "x"}, {"person": 1}, {"channels": ("voice",)}, {"tenant": "you"},
+        {"data": b"abd"}, {"start": 1.0}, {"transcript": "x"}, {"person": 1}, {"channels": ("voice",)},
+        {"tenant": "you"},
         {"name": "a.mp3"},
     ]  # fmt: skip
     assert len({base, *(job(tmp_path, **change).content_key() for change in changes)}) == len(changes) + 1
