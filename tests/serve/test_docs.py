@@ -19,7 +19,8 @@ from cuewise.serve.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 SERVING = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-CURLS = re.findall(r"```bash\n(curl .*?)```", API, re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CURLS = re.findall(r"```bash\n(curl .*?)```", API + README, re.DOTALL)
 
 
 def test_the_page_has_every_error_code_as_the_code_has_it():
