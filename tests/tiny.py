@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from cuewise.mllm.configuration import CuewiseConfig
@@ -105,3 +106,15 @@ def tiny_inputs(seed: int = 0) -> dict[str, torch.Tensor]:
     clip = processor.tensors(tiny_media(seed))
     ids = processor.prompt_ids(build(clip.streams, transcript="we won"), processor.num_tokens(clip))
     return {"input_ids": torch.tensor([ids]), **processor.collate([clip])}
+
+
+def tokenizer_of_others(size: int) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with `size` ids and none of our tokens."""
+    plain = Tokenizer(models.BPE())
+    plain.pre_tokenizer, plain.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False
+    )
+    plain.train_from_iterator(TEXTS * 8, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<eos>", pad_token="<eos>")
