@@ -6,6 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ class FileStore:
         self._own = settings.folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="cuewise-") if self._own else settings.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._own:  # also when nobody closes the store
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
 
     def __len__(self) -> int:
