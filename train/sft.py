@@ -9,6 +9,7 @@ adapter for `--adapter`.
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,9 @@ def _recipe_values(recipe: str) -> dict[str, Any]:
         shipped, published = (
             ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) for folder in (RECIPES, PUBLISHED)
         )
+        near = get_close_matches(recipe, f"{shipped}, {published}".split(", "), n=1)
         raise ValueError(f"recipe {recipe!r} is neither a file nor a shipped recipe ({shipped}) nor that of a "
-                         f"published system ({published})")  # fmt: skip
+                         f"published system ({published})" + (f"; did you mean `{near[0]}`?" if near else ""))  # fmt: skip
     values = load_yaml(path)
     base = values.pop("extends", None)
     return values if base is None else merged(_recipe_values(str(base)), values)

@@ -75,8 +75,8 @@ def test_a_wrong_option_is_named(overrides, message):
         read_recipe("nano", overrides)
 
 
-def test_an_unknown_recipe_names_the_shipped_ones():
-    with pytest.raises(ValueError, match="nano, nano-research"):
+def test_an_unknown_recipe_names_the_nearest_one():
+    with pytest.raises(ValueError, match=r"'nanno' is neither .* did you mean `nano`"):
         read_recipe("nanno", [])
 
 
