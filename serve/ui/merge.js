@@ -32,6 +32,17 @@ function enriched(segment, windows, offset) {
 
 const center = (window) => (window.start + window.end) / 2;
 
+/** Words told by several windows once each; a word that a window cuts off is shorter there, so the longest counts. */
+function once(words) {
+  const kept = [];
+  for (const word of words) {
+    const at = kept.findLastIndex((one) => one.text === word.text && one.start < word.end - 0.01 && word.start < one.end - 0.01);
+    if (at < 0) kept.push(word);
+    else if (word.end - word.start > kept[at].end - kept[at].start) kept[at] = word;
+  }
+  return kept;
+}
+
 /** Everything known of a timeline so far, in the form of a report with `segments` and `gaps`. */
 export function merged({ windows, segments, gaps }) {
   const first = windows[0];
@@ -39,7 +50,7 @@ export function merged({ windows, segments, gaps }) {
   const offset = first.start, end = Math.max(...windows.map((one) => one.end));
   const owner = (time) => windows.reduce((best, one) => (Math.abs(center(one) - time) < Math.abs(center(best) - time) ? one : best), first);
   const ordered = segments.map((one) => enriched(one, windows, offset));
-  const signals = {}, boxes = [], words = new Map(), cues = [], problems = new Map(), streams = {};
+  const signals = {}, boxes = [], words = [], cues = [], problems = new Map(), streams = {};
   for (const window of windows) {
     const { report } = window, shift = window.start - offset, mine = (time) => owner(window.start + time) === window;
     for (const [name, signal] of Object.entries(report.signals)) {
@@ -49,7 +60,7 @@ export function merged({ windows, segments, gaps }) {
     for (const box of report.tracks[0]?.boxes || []) if (mine(box.time)) boxes.push({ ...box, time: box.time + shift });
     for (const word of report.words) {
       if (word.start === null) continue;
-      words.set(`${word.text}@${(word.start + shift).toFixed(2)}`, { ...word, start: word.start + shift, end: word.end + shift });
+      words.push({ ...word, start: word.start + shift, end: word.end + shift });
     }
     for (const cue of report.cues) { // cues with times come from the segments, which tell each of them once
       if (cue.start === null) cues.push({ ...cue, start: shift, end: window.end - offset });
@@ -66,7 +77,7 @@ export function merged({ windows, segments, gaps }) {
     emotions: [], distribution: ordered.length ? overall(ordered) : {}, valence: null, arousal: null, confidence: null, unsure: false,
     agreement: { channels: {}, conflict: false, conflicting: [], followed: null }, reasoning: "", text: "",
     cues: byTime(cues).map((cue, i) => ({ ...cue, id: `cue-${cue.channel}-${cue.start.toFixed(2)}-${cue.end.toFixed(2)}-${cue.observation}-${i}` })),
-    words: byTime([...words.values()]), signals, streams: known, problems: [...problems.values()],
+    words: once(byTime(words)), signals, streams: known, problems: [...problems.values()],
     withheld: [...new Set(windows.flatMap((one) => one.report.withheld))], tracks: track ? [{ ...track, boxes: boxes.sort((a, b) => a.time - b.time) }] : [],
     segments: ordered, gaps: gaps.map((one) => ({ ...one, start: one.start - offset, end: one.end - offset })),
     timing_ms: { total: windows.reduce((sum, one) => sum + (one.report.timing_ms.total || 0), 0) },

@@ -1,6 +1,7 @@
 """What the page does in a real browser, against the real routes over a recorded answer."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -8,8 +9,11 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
+from live_server import serving
 
 from cuewise.mllm.report import EmotionReport
+from cuewise.serve.app import create_app
+from cuewise.serve.settings import Key, Settings
 
 pytestmark = pytest.mark.slow
 
@@ -202,6 +206,7 @@ def test_a_long_clip_is_read_in_windows_with_curves_and_their_band(page, sound, 
     page.press("Escape")
     assert "expressed at 1.00 s to 2.00 s" in text(page, ".kicker").lower() and count(page, ".trail-dot") == 2
     assert count(page, ".clash") >= 20, "each segment in which the channels disagree is marked"
+    assert count(page, ".word") == 48, "a word that two windows tell stands there once"
     assert count(page, ".cue-card") < page.ask("document.querySelectorAll('.cue').length")
     rows = list(csv.DictReader(io.StringIO(exported(page, "csv", "long"), newline="")))
     segments = [row for row in rows if row["kind"] == "emotion"]
@@ -351,3 +356,26 @@ def test_dark_and_light_follow_the_system_and_the_button(page):
     system = page.ask(paper)
     page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
     assert light != dark == system
+
+
+def test_a_server_with_keys_asks_for_one_and_takes_it(browser, backend, sound):
+    key = Key(name="ui", sha256=hashlib.sha256(b"cw-right").hexdigest())
+    with serving(create_app(Settings(model="recorded", keys=[key]), backend)) as address:
+        browser.open(address + "/")
+        send(browser, sound("keyed.wav"))
+        assert finish(browser) == "failed" and "This server asks for a key" in text(browser, "[role=alert]")
+        for given in ("cw-wrong", "cw-right"):
+            browser.ask(f"document.querySelector('.key-form input').value = {json.dumps(given)}")
+            browser.click(".key-form button")
+            browser.until("document.querySelector('.answer, [role=alert][data-code=invalid_key]')")
+        assert finish(browser) == "done" and count(browser, "[role=alert]") == 0
+        assert "cw-right" not in browser.ask("document.body.innerHTML + location.href")
+
+
+def test_a_server_that_went_away_is_told_apart_from_one_that_refuses(browser, backend, sound):
+    with serving(create_app(Settings(model="recorded"), backend)) as address:
+        browser.open(address + "/")
+        browser.until("document.querySelector('#server').dataset.state === 'ready'")
+    send(browser, sound("away.wav"))
+    assert finish(browser) == "failed" and "The server is away" in text(browser, "[role=alert]")
+    browser.until("document.querySelector('#server').dataset.state === 'away'")
