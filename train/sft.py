@@ -167,8 +167,9 @@ def _recipe_values(recipe: str) -> dict[str, Any]:
             ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) for folder in (RECIPES, PUBLISHED)
         )
         near = get_close_matches(recipe, f"{shipped}, {published}".split(", "), n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
         raise ValueError(f"recipe {recipe!r} is neither a file nor a shipped recipe ({shipped}) nor that of a "
-                         f"published system ({published})" + (f"; did you mean `{near[0]}`?" if near else ""))  # fmt: skip
+                         f"published system ({published}){hint}")  # fmt: skip
     values = load_yaml(path)
     base = values.pop("extends", None)
     return values if base is None else merged(_recipe_values(str(base)), values)
