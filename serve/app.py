@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from cuewise.serve import web
 from cuewise.serve.auth import Gate, Keys
-from cuewise.serve.errors import ApiError
+from cuewise.serve.errors import ApiError, as_error
 from cuewise.serve.limits import LimitsMiddleware
 from cuewise.serve.media.fetch import Fetcher
 from cuewise.serve.media.files import FileStore
@@ -24,7 +23,6 @@ from cuewise.serve.service import Backend, Service
 from cuewise.serve.settings import Settings
 from cuewise.serve.state import NOTICE, State
 
-_LOG = logging.getLogger("cuewise.serve")
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
 
 
@@ -110,18 +108,6 @@ def add_errors(app: FastAPI) -> None:
         known = as_error(error, request)
         request.state.error_code = known.code
         return JSONResponse(known.body(), known.status, known.headers())
-
-
-def as_error(error: Exception, request: Request) -> ApiError:
-    """An error as the client may see it; what is not ours is logged and told without details."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, ExceptionGroup):
-        inner: Sequence[Exception] = error.exceptions
-        return as_error(inner[0], request)
-    request_id = request.state.request_id
-    _LOG.error("request %s failed", request_id, exc_info=error)
-    return ApiError("internal", f"something failed here; report the request id {request_id}")
 
 
 def _version() -> str:

@@ -1,10 +1,16 @@
 """One exception for every refusal, and the one table of codes that clients see and docs/api.md shows."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from starlette.requests import Request
+
 from cuewise.mllm.media.errors import CODES as MEDIA_CODES
+
+_LOG = logging.getLogger("cuewise.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +112,15 @@ def table() -> str:
         again = " (may be tried again)" if code.retry else ""
         rows.append(f"| {code.status} | `{name}` | `{code.type}` | {code.meaning}{again} |")
     return "\n".join(rows)
+
+
+def as_error(error: Exception, request: Request) -> ApiError:
+    """An error as the client may see it; what is not ours is logged and told without details."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ExceptionGroup):
+        inner: Sequence[Exception] = error.exceptions
+        return as_error(inner[0], request)
+    request_id = request.state.request_id
+    _LOG.error("request %s failed", request_id, exc_info=error)
+    return ApiError("internal", f"something failed here; report the request id {request_id}")

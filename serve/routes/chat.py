@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from cuewise.mllm.json_answer import report_schema
 from cuewise.mllm.question import Answer, Question
 from cuewise.serve import docs, policy
-from cuewise.serve.errors import ApiError
+from cuewise.serve.errors import ApiError, as_error
 from cuewise.serve.job import Job
 from cuewise.serve.messages import Asked, read_conversation
 from cuewise.serve.reading import make_clip, make_job, make_question, read_json
@@ -136,8 +136,6 @@ async def chunks(
 
 def failure(error: Exception, request: Request, write: Callable[[Any], bytes] = frame) -> bytes:
     """An error inside a stream as its last frame."""
-    from cuewise.serve.app import as_error
-
     known = as_error(error, request)
     request.state.error_code = known.code
     return write(known.body())
