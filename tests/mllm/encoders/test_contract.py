@@ -160,8 +160,8 @@ def test_batch_statistics_are_taken_over_valid_steps_only():
     ("values", "message"),
     [
         ({"family": "conv_voice", "channels": [8, 8]}, "four multiples of 8"),
-        ({"family": "conv_voice", "temporal": "gru"}, "temporal must be"),
-        ({"family": "conv_voice", "norm": "layer"}, "norm must be batch or group"),
+        ({"family": "conv_voice", "temporal": "gru"}, "temporal` must be one of"),
+        ({"family": "conv_voice", "norm": "layer"}, "norm` must be one of batch, group"),
         ({"family": "conv_face", "image_size": 50}, "multiple of 16"),
         ({"family": "text", "vocab_size": 0}, "vocab_size and max_tokens >= 1"),
         ({"family": "hf_vision", "hf": {"model_type": "clip_vision_model", **VISION}}, "made for 16"),
