@@ -14,7 +14,7 @@ const POLL_MS = 1500;
 const SUBTITLES = /\.(vtt|srt|txt)$/i;
 const THEMES = ["auto", "light", "dark"];
 
-const state = { file: null, seconds: null, limits: null, runs: [], views: new Map(), shown: null, comparing: false, pair: [], recording: null, queue: Promise.resolve() };
+const state = { file: null, seconds: null, limits: null, runs: [], views: new Map(), shown: null, comparing: false, pair: [], recording: null, measuring: null, queue: Promise.resolve() };
 const form = byId("options");
 const live = (text) => { byId("live").textContent = text; };
 
@@ -80,7 +80,8 @@ async function choose(file) {
   show();
   enable();
   live(`${file.name} is chosen`);
-  const found = await lengthOf(file);
+  state.measuring = lengthOf(file);
+  const found = await state.measuring;
   if (state.file === file) { state.seconds = found; show(); }
 }
 
@@ -272,10 +273,11 @@ function listen() {
     document.addEventListener(name, (event) => { state.touched = event.target.closest?.("article.report") || state.touched; });
   }
   form.addEventListener("input", enable);
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const wanted = settings();
     if (!state.file && !wanted.transcript) return;
+    await state.measuring; // its length decides whether a clip is read in windows
     start(state.file, wanted, modeFor(wanted));
     byId("runs").scrollIntoView({ block: "start", behavior: "smooth" });
   });

@@ -43,8 +43,8 @@ export function comparison(first, second) {
   })));
   const plane = circumplex({ dots: [a, b].filter((one) => one.valence !== null).map((one) => ({ valence: one.valence, arousal: one.arousal, name: one.letter })) });
   return h("section", { class: "card comparison" }, h("h3", {}, `Runs ${a.letter} and ${b.letter}`),
-    h("div", { class: "comparison-body" },
+    h("div", { class: "comparison-body" }, h("div", { class: "comparison-main" },
       h("div", { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "Differences" }, h("table", {}, h("thead", {}, h("tr", {}, h("td", {}), [first, second].map((run) => h("th", { scope: "col" }, h("b", {}, run.letter), " ", run.name, run.differences.length ? h("small", {}, run.differences.join(", ")) : null)), h("th", { scope: "col" }, "difference"))),
-        h("tbody", {}, rows.map(([name, ...cells]) => h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell))))))),
-      h("div", { class: "comparison-figures" }, bars.length ? h("div", { class: "paired-bars" }, bars) : null, plane)));
+        h("tbody", {}, rows.map(([name, ...cells]) => h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell))))))), plane),
+      bars.length ? h("div", { class: "paired-bars" }, bars) : null));
 }

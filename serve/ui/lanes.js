@@ -6,6 +6,7 @@ import { tone } from "./palette.js";
 import { CHANNELS, VERDICT_TEXT, clock, cueSentence, hasSpan, verdict } from "./wording.js";
 
 const MIN_CUE_SHARE = 0.012;
+const WORD_PX = 56;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800];
 const ZOOMS = [1, 2, 4, 8, 16, 32];
 
@@ -33,6 +34,18 @@ export function clashes(cues) {
     found.push({ start, end, text: `${a.channel} (${a.supports.join(", ")}) against ${b.channel} (${b.supports.join(", ")})` });
   }));
   return found;
+}
+
+/** Words joined into phrases of at least `shortest` seconds where they would be too narrow to read. */
+export function phrases(words, shortest) {
+  const joined = [];
+  for (const word of words) {
+    const last = joined.at(-1);
+    const narrow = last && last.end - last.start < shortest && word.start - last.end < shortest;
+    if (narrow) joined[joined.length - 1] = { text: `${last.text} ${word.text}`, start: last.start, end: word.end };
+    else joined.push(word);
+  }
+  return joined;
 }
 
 export class Lanes {
@@ -190,7 +203,8 @@ export class Lanes {
 
   words(words) {
     if (!words.some((word) => word.start !== null)) return h("p", { class: "untimed" }, words.map((word) => word.text).join(" "));
-    this.wordSpans = words.filter((word) => word.start !== null && word.end !== null).map((word, i) => {
+    const room = (this.scroll.clientWidth || 900) * this.zoom;
+    this.wordSpans = phrases(words.filter((word) => word.start !== null && word.end !== null), (this.length * WORD_PX) / room).map((word, i) => {
       const button = h("button", { type: "button", class: "word", title: `${word.text} (${clock(word.start)}–${clock(word.end)})`,
         onclick: () => this.player.playLoop(word.start, word.end, `word-${i}`) }, word.text);
       return [this.place(button, word.start, word.end), word];

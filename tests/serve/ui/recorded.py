@@ -28,6 +28,10 @@ SECONDS = 3.0
 HOSTILE = 'a smile <img src="/x" onerror="window.owned=1"> & "quotes" --> =1+1'
 
 
+SAID = (("good", 1.0, 1.4), ("morning", 1.4, 2.0), ("sunshine", 3.6, 4.4))
+"""Words and their times in the file; a window that ends inside a word holds a part of it."""
+
+
 def cues() -> list[Cue]:
     """One cue per verdict; two in the voice overlap; one text tries to be HTML."""
     return [
@@ -71,7 +75,11 @@ def recorded(name: str, start: float = 0.0, duration: float = SECONDS, *, unsure
             conflict=True, conflicting=[("face", "voice")], followed="face",
         ),
         cues=cues(), reasoning="The face is angrier than the voice.",
-        words=[Word(text="good", start=1.0, end=1.4), Word(text="morning", start=1.4, end=2.0)],
+        words=[
+            Word(text=text, start=max(begin - start, 0.0), end=min(end - start, duration))
+            for text, begin, end in SAID
+            if begin < start + duration and end > start
+        ],
         streams={
             "face": StreamInfo(present=True, frames=16, frames_found=15, tokens=16),
             "voice": StreamInfo(present=True, seconds=duration, tokens=12),
