@@ -4,7 +4,7 @@ import types
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -21,7 +21,7 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
     built = {}
     for key, value in values.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1)
+            near = get_close_matches(str(key), known, n=1)
             hint = f"; did you mean `{path}{near[0]}`?" if near else f"; known options: {', '.join(sorted(known))}"
             raise ValueError(f"unknown option `{path}{key}`{hint}")
         built[key] = _coerce(hints[key], value, f"{path}{key}")
@@ -40,7 +40,10 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ValueError(f"`{key}`: `{parent}` is a value, not a group of options")
-        target[last] = yaml.safe_load(text)
+        try:
+            target[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ValueError(f"`{assignment}`: the value is not valid YAML") from None
     return values
 
 
@@ -68,10 +71,17 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
             if is_dataclass(option) and isinstance(value, dict):
                 return from_dict(option, value, path + ".")
         return value
-    if origin is list and args and is_dataclass(args[0]) and isinstance(value, list):
+    if origin is Literal and value not in args:
+        raise ValueError(f"`{path}` must be one of {', '.join(map(str, args))}, got {value!r:.80}")
+    if origin is list and args:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"`{path}` must be a list, got {value!r:.80}")
         return [_coerce(args[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if origin is dict and len(args) == 2 and is_dataclass(args[1]) and isinstance(value, dict):
-        return {key: _coerce(args[1], item, f"{path}.{key}") for key, item in value.items()}
+    if origin is dict and len(args) == 2:
+        if not isinstance(value, dict):
+            raise ValueError(f"`{path}` must be a mapping, got {value!r:.80}")
+        return {_coerce(args[0], key, f"{path}: key"): _coerce(args[1], item, f"{path}.{key}")
+                for key, item in value.items()}  # fmt: skip
     if origin is tuple and isinstance(value, list):
         return tuple(value)
     wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(hint)
