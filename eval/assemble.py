@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cuewise.eval.asking import RunConfig
+from cuewise.eval.embedders import EmbedderError
 from cuewise.eval.journal import Line
 from cuewise.eval.judges.base import JudgeError
 from cuewise.eval.judges.load import load_judge
@@ -18,11 +19,12 @@ from cuewise.eval.measures import Measured, Record, interval_of, measure_all
 from cuewise.eval.measures.numbers import right
 from cuewise.eval.metrics.base import MetricInputError, mean, plain
 from cuewise.eval.metrics.choices import read_judgment, read_letter, read_yes_no
-from cuewise.eval.reading import answered_class, read_answer
+from cuewise.eval.reading import Answer, answered_class, read_answer
 from cuewise.eval.report import write_report
 from cuewise.eval.report.figures_data import build_figures
 from cuewise.eval.report.results import DatasetResult, Metric, Results, ResultsError, results_from
 from cuewise.eval.report.samples import SampleRecord
+from cuewise.eval.samples import Sample
 from cuewise.eval.suites.suite import Dataset, Suite, SuiteError
 from cuewise.mllm.systems.facts import versions
 
@@ -68,8 +70,26 @@ def record_of(line: Line) -> Record:
 def _measured(name: str, records: list[Record], dataset: Dataset) -> list[Measured]:
     try:
         return measure_all(records, dataset)
-    except MetricInputError as error:
+    except (MetricInputError, EmbedderError) as error:
         raise SuiteError(f"data set `{name}`: {error}") from None
+
+
+def rehearse(name: str, dataset: Dataset, samples: Sequence[Sample]) -> None:
+    """Score empty answers, so that a truth which no metric can read is told before anything is asked.
+
+    Synthetic samples have their truth only once they are made. Raises SuiteError.
+    """
+    listed = [Record(sample.id, sample.gt, Answer(), sample.groups) for sample in samples if sample.gt is not None]
+    if not listed:
+        return
+    for option in ("cluster", "folds"):
+        group = getattr(dataset, option)
+        lacking = [record.id for record in listed if group and group not in record.groups]
+        if lacking and (option == "folds" or len(lacking) == len(listed)):
+            there = ", ".join(sorted({key for record in listed for key in record.groups})) or "none"
+            raise SuiteError(f"data set `{name}`: {option} `{group}` is no group of {len(lacking)} of {len(listed)} "
+                             f"rows, e.g. {lacking[0]!r}; groups there: {there}")  # fmt: skip
+    _measured(name, listed, dataset)
 
 
 def readable(record: Record, dataset: Dataset) -> bool:
@@ -79,7 +99,7 @@ def readable(record: Record, dataset: Dataset) -> bool:
         return read_judgment(text) is not None
     if dataset.truth == "choice":
         yes_no = str(record.gt["answer"]).lower() in ("yes", "no")
-        return (read_yes_no(text) if yes_no else read_letter(text)) is not None
+        return (read_yes_no(text) if yes_no else read_letter(text, record.gt.get("options", 4))) is not None
     return bool(record.answer.labels)
 
 

@@ -4,8 +4,10 @@ Every raw reply is kept in the run's folder (`judge/`), by content, so that a ru
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from cuewise.eval.judges.base import Judge
+from cuewise.eval.judges.base import Judge, JudgeError
+from cuewise.eval.judges.load import load_judge
 from cuewise.eval.judges.protocols import ask_all
 from cuewise.eval.measures import Record
 from cuewise.eval.suites.suite import Dataset, Suite, SuiteError
@@ -18,11 +20,22 @@ LABEL_TRUTHS = frozenset({"labels", "label", "multilabel", "vote_winner", "votes
 
 
 def check_judge(suite: Suite, judge: str | None) -> None:
-    """Raise SuiteError when a suite needs a judge and none is named."""
+    """Raise SuiteError when a suite needs a judge and none is named, or when the one named does not exist."""
     wanted = sorted({name for dataset in suite.datasets.values() for name in dataset.metrics} & NEEDS_JUDGE)
     if wanted and not judge:
         raise SuiteError(f"suite {suite.name}: metric {wanted[0]} needs a judge; give --judge local:FOLDER, "
                          "openai:MODEL@URL, or stub (rules, only to try things out)")  # fmt: skip
+    if judge is None:
+        return
+    kind, _, place = judge.partition(":")
+    if kind in ("local", "system") and place:
+        if kind == "local" and not Path(place).is_dir():
+            raise SuiteError(f"judge {judge}: there is no folder {place}; models are not downloaded here")
+        return  # loading weights is left to the moment they are needed
+    try:
+        load_judge(judge).close()
+    except JudgeError as error:
+        raise SuiteError(str(error)) from None
 
 
 def judge_records(dataset: Dataset, records: Sequence[Record], judge: Judge) -> None:

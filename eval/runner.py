@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from cuewise.eval.asking import RunConfig, answer_block, open_system
-from cuewise.eval.assemble import write_run
+from cuewise.eval.assemble import rehearse, write_run
 from cuewise.eval.blocks import Block, blocks_of, prefetched
 from cuewise.eval.journal import Journal, Line
 from cuewise.eval.judging import check_judge
-from cuewise.eval.measures import measure_of
+from cuewise.eval.measures.fits import misfits
 from cuewise.eval.metrics.base import plain
 from cuewise.eval.report.files import write_text
 from cuewise.eval.samples import Roots, Sample, samples_of
 from cuewise.eval.sharding import answer_with_ray
 from cuewise.eval.suites.suite import Suite, SuiteError, load_suite
+from cuewise.eval.truths import TRUTHS
 from cuewise.mllm.systems.base import System
 
 RUN_FILE, JOURNAL_FILE, LOCK_FILE = "run.json", "journal.jsonl", ".lock"
@@ -45,19 +46,20 @@ class Plan:
 
 
 def plan_suite(config: RunConfig) -> tuple[Suite, list[Sample]]:
-    """The suite and its samples, checked. Raises SuiteError."""
+    """The suite and its samples, checked: every metric fits its truth and can be made. Raises SuiteError."""
     suite = load_suite(config.suite, config.set)
+    if problems := misfits(suite, tuple(TRUTHS)):
+        raise SuiteError(*problems)
     check_judge(suite, config.judge)
     for dataset in suite.datasets.values():
         dataset.embedder = config.embedder or dataset.embedder
-        for name in dataset.metrics:
-            measure_of(name)
     roots = Roots.parse(config.data)
     samples: list[Sample] = []
-    problems: list[str] = []
     for name, dataset in suite.datasets.items():
         try:
-            samples += samples_of(name, dataset, roots, limit=config.limit, media_needed=config.predictions is None)
+            found = samples_of(name, dataset, roots, limit=config.limit, media_needed=config.predictions is None)
+            rehearse(name, dataset, found)
+            samples += found
         except SuiteError as error:
             problems += error.problems
     if problems:

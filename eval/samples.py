@@ -9,8 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from cuewise.data_recipes.corpora import TableError, read
-from cuewise.data_recipes.schema import Row, read_jsonl
+from cuewise.data_recipes.schema import Row
+from cuewise.eval.scoring import read_jsonl
 from cuewise.eval.suites.suite import Dataset, SuiteError
 from cuewise.eval.truths import truth_of
 from cuewise.mllm.clip import Clip
@@ -113,9 +116,25 @@ def rows_of(name: str, dataset: Dataset, root: Path) -> Iterator[Row]:
         if not path.is_file():
             raise SuiteError(f"data set `{name}`: {path} is missing; write the corpus as rows there, see "
                              "docs/evaluation.md")  # fmt: skip
-        yield from (row for row in read_jsonl(path) if source.split in (None, row.split))
+        yield from (row for row in listed_rows(path) if source.split in (None, row.split))
     except (TableError, ValueError, OSError) as error:
         raise error if isinstance(error, SuiteError) else SuiteError(f"data set `{name}`: {error}") from None
+
+
+def listed_rows(path: Path) -> list[Row]:
+    """All rows of a JSONL file; every line that is none is one problem. Raises SuiteError."""
+    problems: list[str] = []
+    rows: list[Row] = []
+    for line in read_jsonl(path, problems):
+        try:
+            rows.append(Row.model_validate(line.values))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            problems.append(f"{path}:{line.number}: field `{where}`: {first['msg']}")
+    if problems:
+        raise SuiteError(*problems)
+    return rows
 
 
 def sample_of(name: str, dataset: Dataset, row: Row, root: Path) -> Sample | None:

@@ -58,8 +58,16 @@ def statement(row: Row, dataset: Dataset) -> dict[str, Any] | None:
 
 
 def choice(row: Row, dataset: Dataset) -> dict[str, Any] | None:
-    """{task, answer, kind} of a question with a fixed answer (a letter, or yes or no)."""
-    return {"task": row.task or "all", "answer": row.labels[0], "kind": row.tier} if row.labels else None
+    """{task, answer, kind, options} of a question with a fixed answer (a letter of A to H, or yes or no)."""
+    if not row.labels:
+        return None
+    answer = row.labels[0]
+    if answer.lower() not in ("yes", "no") and not (len(answer) == 1 and answer.upper() in "ABCDEFGH"):
+        raise SuiteError(f"row {row.id!r}: a fixed answer is a letter from A to H, or yes or no, got {answer!r:.40}")
+    found = {"task": row.task or "all", "answer": answer, "kind": row.tier}
+    if len(answer) == 1:
+        found["options"] = max(4, "ABCDEFGH".index(answer.upper()) + 1)
+    return found
 
 
 def task_label(row: Row, dataset: Dataset) -> dict[str, Any] | None:

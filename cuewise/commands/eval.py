@@ -85,6 +85,10 @@ def _config(args: argparse.Namespace) -> Any:
         raise UserError(f"--option: {error}") from None
     if args.limit < 0 or args.ray < 0:
         raise UserError("--limit and --ray must be 0 or more")
+    if not 0 <= args.temperature < 100:
+        raise UserError(f"--temperature must be 0 (greedy) or more, got {args.temperature:g}")
+    if args.selection is not None and not args.selection.strip():
+        raise UserError("--selection is empty; say how the system was chosen, or leave the option out")
     chosen = {"selection": args.selection} if args.selection else {}
     return RunConfig(
         suite=args.suite, system=args.system, predictions=args.predictions, out=args.out, data=args.data, set=args.set,
@@ -97,12 +101,13 @@ def _dry_run(args: argparse.Namespace) -> int:
     from collections import Counter
 
     from cuewise.eval.runner import plan_suite
+    from cuewise.eval.samples import missing_media
 
     args.predictions = args.predictions or Path()
     suite, samples = plan_suite(_config(args))
     for name, dataset in suite.datasets.items():
         rows = [sample for sample in samples if sample.dataset == name]
-        without = sum(sample.clip is None and sample.synthetic_seed is None for sample in rows)
+        without = sum(sample.synthetic_seed is None and missing_media(sample) is not None for sample in rows)
         print(f"{name}: {len(rows)} samples, truth: {dataset.truth}, metrics: {', '.join(dataset.metrics)}")
         subsets = Counter(row.gt["subset"] for row in rows if isinstance(row.gt, dict) and "subset" in row.gt)
         for subset, count in subsets.most_common():

@@ -91,9 +91,16 @@ def interval_of(measured: Measured, records: list[Record], dataset: Dataset, see
         return {"low": None, "high": None, "interval": f"none: only one {dataset.cluster}"}
     resamples = resample_count(n, measured.cheap)
     found = bootstrap(measured.statistic, n, groups=groups, resamples=resamples, level=LEVEL, seed=seed)
-    over = f"{found.groups} {dataset.cluster}s" if groups is not None else f"{n} samples"
+    over = _drawn(records, dataset.cluster) if groups is not None else f"{n} samples"
     return plain({"low": found.low, "high": found.high,
                   "interval": f"{LEVEL:.0%} bootstrap over {over}, {found.resamples} resamples"})  # fmt: skip
+
+
+def _drawn(records: list[Record], cluster: str | None) -> str:
+    """What a bootstrap over clusters draws: samples that name no cluster are drawn by themselves."""
+    named = {record.groups[cluster] for record in records if cluster in record.groups}
+    alone = sum(cluster not in record.groups for record in records)
+    return f"{len(named)} {cluster}s" + (f" and {alone} samples without one" if alone else "")
 
 
 def resample_count(n: int, cheap: bool) -> int:

@@ -99,6 +99,21 @@ class Dataset:
     embedder: str = "offline"
     """What `load_embedder` takes, for metrics that compare cue texts."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.classes, (dict, list)):
+            raise ValueError(f"`classes` must be a list, or a mapping of class -> words, got {self.classes!r:.80}")
+        groups = list(self.classes.values()) if isinstance(self.classes, dict) else []
+        words = [*self.classes, *(word for group in groups for word in (group if isinstance(group, list) else [group]))]
+        wrong = next((word for word in words if word is not None and not isinstance(word, str)), None)
+        if wrong is not None:
+            raise ValueError(f"`classes` holds {type(wrong).__name__} {wrong!r:.40}; classes and their words are "
+                             "words, a class without more words has []")  # fmt: skip
+        text = next((group for group in groups if isinstance(group, str)), None)
+        if text is not None:
+            raise ValueError(f"`classes`: the words {text!r} of a class must be a list, [{text}]")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"`classes` names a class twice: {', '.join(self.classes)}")
+
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Primary:
@@ -177,6 +192,8 @@ class Suite:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.datasets:
+            raise ValueError("`datasets` is empty; a suite needs at least one")
         self.baselines = [*self.baselines, *(b for table in self.baseline_tables for b in table.baselines())]
         names = {"primary": [self.primary], "baselines": self.baselines}
         means = {mean.name for mean in self.means}
@@ -206,6 +223,12 @@ def load_suite(name: str, overrides: list[str] | None = None) -> Suite:
     try:
         values: dict[str, Any] = override(load_yaml(path), overrides or [])
         suite = from_dict(Suite, values | {"name": path.stem})
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"{path.name}: byte {error.object[error.start]:#04x} at {error.start} is not UTF-8; save the "
+                         "file as UTF-8") from None  # fmt: skip
+    except RecursionError:
+        raise SuiteError(f"{path.name}: nested too deeply, or an anchor that holds itself; write it out") from None
     except (ValueError, TypeError) as error:
-        raise SuiteError(f"{path.name}: {error}") from None
+        text = " ".join(str(error).split())
+        raise SuiteError(text if text.startswith(str(path)) else f"{path.name}: {text}") from None
     return suite

@@ -3,7 +3,8 @@
     python tests/eval/mutations.py [WORD ...]     only mutations whose name contains a word
 
 Each mutation is one textual change in a private copy of the sources; the tests of the metrics, the taxonomy and the
-command then run against the copy. A mutation that no test notices is a hole in the tests, and the exit code is 1.
+command then run against the copy: first those that mirror the changed file, then, when they notice nothing, all of
+them. A mutation that no test notices is a hole in the tests, and the exit code is 1.
 """
 
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +109,7 @@ def main() -> int:
                 print(f"{mutation.what}: the text to change stands {text.count(mutation.old)} times in {mutation.file}")
                 return 1
             file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
-            noticed = run_tests(package)
+            noticed = run_tests(package, near_tests(mutation.file)) or run_tests(package)
             survivors += noticed is None
             print(f"{'SURVIVED' if noticed is None else 'noticed '}  {mutation.what:40} {noticed or ''}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutations noticed")
@@ -125,10 +127,17 @@ def fresh_copy(folder: Path) -> Path:
     return package
 
 
-def run_tests(package: Path) -> str | None:
+def near_tests(file: str) -> list[str]:
+    """The tests that mirror a source file, and the published vectors where a metric or a table was changed."""
+    path = Path(file)
+    near = [f"tests/{path.parent}/test_{path.stem}.py", "tests/eval/metrics/test_vectors.py"]
+    return [test for test in near if (ROOT / test).is_file()]
+
+
+def run_tests(package: Path, tests: Sequence[str] = TESTS) -> str | None:
     """First failing test against the copy; None when all pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--tb=no", "-rf", f"--rootdir={ROOT}",
-               "-c", str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in TESTS)]  # fmt: skip
+               "-c", str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in tests)]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     run = subprocess.run(command, cwd=package.parent, env=environment, capture_output=True, text=True)
     if run.returncode == 0:

@@ -77,7 +77,7 @@ def test_where_data_lie(tmp_path):
 def test_a_broken_row_names_file_and_line(tmp_path):
     where = roots(tmp_path, {})
     (tmp_path / "d" / "rows.jsonl").write_text('{"id": "a", "corpus": "c"}\n{"id": 3\n')
-    with pytest.raises(SuiteError, match=r"rows\.jsonl, line 2"):
+    with pytest.raises(SuiteError, match=r"rows\.jsonl:2: not valid JSON"):
         samples_of("d", dataset(truth="labels", classes={}), where)
 
 

@@ -62,6 +62,16 @@ def test_a_dry_run_asks_nothing(suite, tmp_path, capsys):
         (["--set", "nonsense"], "not of the form key=value"),
         (["--data", "elsewhere=nowhere", "--set", "datasets.texts.source.rows=other.jsonl"], "other.jsonl is missing"),
         (["--option", "device"], "not of the form key=value"),
+        (["--set", "datasets.texts.metrics=[uar, ccc]"], "metric `ccc` needs truth valence_arousal, not `label`"),
+        (["--set", "primary.metric=war2"], "gives no number `war2`; did you mean `war`?"),
+        (["--set", "datasets.texts.cluster=speakr"], "cluster `speakr` is no group of 40 of 40 rows"),
+        (["--set", "datasets.texts.truth=choice", "--set", "datasets.texts.metrics=[emorealm]", "--set",
+          "primary.metric=emorealm"], "a fixed answer is a letter from A to H, or yes or no, got 'happy'"),
+        (["--temperature", "-1"], "--temperature must be 0 (greedy) or more"),
+        (["--temperature", "nan"], "--temperature must be 0 (greedy) or more"),
+        (["--selection", " "], "--selection is empty"),
+        (["--judge", "stubb"], "unknown judge 'stubb'"),
+        (["--judge", "local:nowhere"], "there is no folder nowhere"),
         (["--limit", "-1"], "--limit and --ray must be 0 or more"),
         (["extra"], "unrecognized arguments: extra"),
     ],
@@ -70,7 +80,7 @@ def test_every_mistake_is_one_clear_line_and_nothing_is_written(suite, tmp_path,
     assert main(arguments(suite, tmp_path, *more)) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
-    assert not (tmp_path / "run" / "results.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +100,34 @@ def test_broken_predictions_are_refused_before_anything_is_written(suite, tmp_pa
     assert main(arguments(suite, tmp_path, "--predictions", str(tmp_path / "bad.jsonl"))) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"id":\n', "rows.jsonl:41: not valid JSON"),
+        (b'{"id": "x", "corpus": "c", "labels": "happy"}\n', "rows.jsonl:41: field `labels`: Input should be"),
+        (b'{"id": "x", "corpus": "c", "label": []}\n', "rows.jsonl:41: field `label`: Extra inputs"),
+        ('{"id": "x", "corpus": "ö"}\n'.encode("latin-1"), "rows.jsonl:41: byte 0xf6 at 23 is not UTF-8"),
+        (b"[" * 100_000 + b"\n", "rows.jsonl:41: nested too deeply"),
+        (b'{"id": "t0000", "corpus": "c", "transcript": "a", "labels": ["sad"]}\n', "stands there twice"),
+    ],
+)
+def test_a_broken_row_is_one_line_that_names_file_and_line(suite, tmp_path, capsys, line, message):
+    with (tmp_path / "data/texts/rows.jsonl").open("ab") as file:
+        file.write(line)
+    assert main(arguments(suite, tmp_path, "--predictions", str(tmp_path / "answers.jsonl"))) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1 and message in err[0] and "pydantic" not in err[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_counts_media_that_are_missing(suite, tmp_path, capsys):
+    rows = tmp_path / "data/texts/rows.jsonl"
+    first, rest = rows.read_text().split("\n", 1)
+    rows.write_text(json.dumps(json.loads(first) | {"media": {"audio": "gone.wav"}}) + "\n" + rest)
+    assert main(arguments(suite, tmp_path, "--dry-run")) == 0
+    assert "1 of them have no media here" in capsys.readouterr().out
 
 
 def test_missing_media_are_told_before_the_model_is_asked(suite, tmp_path, capsys):

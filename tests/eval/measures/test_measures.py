@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cuewise.eval.measures import MEASURES, Record, interval_of, measure_all
+from cuewise.eval.measures.fits import FITS
 from cuewise.eval.metrics.registry import metric
 from cuewise.eval.reading import read_answer
 from cuewise.eval.suites.suite import Dataset, Source
@@ -82,6 +83,34 @@ def test_the_statistic_of_a_measure_is_its_value(truth):
             if found["low"] is not None:
                 assert found["low"] <= measured.value + 0.2 and "6 speakers" in found["interval"]
         assert measured.averaging and len(measured.samples) in (0, len(rows))
+
+
+@pytest.mark.parametrize("truth", CASES)
+def test_a_measure_gives_the_numbers_its_fit_names(truth):
+    make, names = CASES[truth]
+    for name in names:
+        fit = FITS[name]
+        assert not fit.truths or truth in fit.truths
+        found = measure_all(records(12, make), dataset(truth, name, classes=CLASSES))
+        assert tuple(measured.name for measured in found) == fit.gives
+
+
+def test_every_measure_says_what_it_fits():
+    assert set(FITS) == set(MEASURES)
+
+
+def test_two_published_profiles_share_one_repaired_variant():
+    found = measure_all(records(20, CASES["label"][0]), dataset("label", "ew_level1", "ew_level1_mer2026"))
+    assert [m.name for m in found] == ["ew_level1", "ew_level1_cuewise2026", "ew_level1_mer2026"]
+    assert {m.beside for m in found if m.name != "ew_level1_cuewise2026"} == {"ew_level1_cuewise2026"}
+
+
+def test_an_interval_does_not_count_samples_without_a_speaker_as_speakers():
+    rows = records(12, CASES["label"][0])
+    for row in rows[:3]:
+        del row.groups["speaker"]
+    war = measure_all(rows, dataset("label", "war", classes=CLASSES))[0]
+    assert "over 6 speakers and 3 samples without one" in interval_of(war, rows, dataset("label", "war"))["interval"]
 
 
 def test_every_measure_has_a_case_here():
