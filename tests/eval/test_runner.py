@@ -104,7 +104,7 @@ def test_scoring_may_change_without_asking_again(tmp_path, monkeypatch):
     again = read_results(run_suite(config(tmp_path, set=["datasets.texts.metrics=[uar, macro_f1]"])))
     assert again.metric("texts", "macro_f1") and not first.metric("texts", "macro_f1")
     assert again.config_hash != first.config_hash
-    with pytest.raises(SuiteError, match=r"primary metric uar .* the answers are kept"):
+    with pytest.raises(SuiteError, match="gives no number `uar`; did you mean `war`"):
         run_suite(config(tmp_path, set=["datasets.texts.metrics=[war]"]))
 
 
