@@ -76,7 +76,7 @@ def test_a_deadline_ends_a_request_with_408(client, sounds):
     answer = client.post(ROUTE, files={"file": ("a.wav", sounds[0])}, data={"deadline_s": "0.001"})
     assert answer.status_code == 408 and answer.json()["error"]["code"] == "deadline"
     answer = client.post(ROUTE, files={"file": ("a.wav", sounds[0])}, data={"form": "direct"})
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
 
 
 def test_overload_gives_answers_or_429_and_nothing_else(model_folder, media_config):

@@ -22,7 +22,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file_over_the_defau
     [("prot=1", "did you mean `port`"), ("limits.body=1", r"limits\.body_mb"), ("port=x", "`port` must be int"),
      ("port=70000", r"0\.\.65535"), ("limits.in_flight=0", "limits.in_flight must be > 0"), ("nothing", "key=value"),
      ("timeline.hop_s=9", "timeline.hop_s"), ("keys=[{name: a, sha256: zz}]", "64 hexadecimal digits"),
-     ("show_flagged=sexual", "list of names"), ("media.num_frames=0", "media.num_frames"), ("port.x=1", "port")],
+     ("show_flagged=sexual", "must be a list"), ("media.num_frames=0", "media.num_frames"), ("port.x=1", "port")],
 )  # fmt: skip
 def test_what_cannot_be_is_named(override, message):
     with pytest.raises(SettingsError, match=message):
