@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cuewise.eval.judges.base import Judge, JudgeError
 from cuewise.eval.judges.load import load_judge
-from cuewise.eval.judges.protocols import ask_all
+from cuewise.eval.judges.protocols import ask_all, cue_lists, extract_labels, step_scores
 from cuewise.eval.measures import Record
 from cuewise.eval.suites.suite import Dataset, Suite, SuiteError
 
@@ -53,22 +53,18 @@ def judge_records(dataset: Dataset, records: Sequence[Record], judge: Judge) -> 
 def extract(records: Sequence[Record], judge: Judge) -> None:
     """Labels of answers that are not in our format; where the judge fails, the rules' reading stays."""
     free = [record for record in records if record.answer.form == "unparsed" and record.answer.text.strip()]
-    replies = ask_all(judge, "extract_labels", [{"text": r.answer.text} for r in free], [r.id for r in free])
-    for record, reply in zip(free, replies):
-        if reply.value is not None:
-            record.answer.labels = list(reply.value)
-            record.answer.read_by = "judge" if reply.value else "unread"
+    found = extract_labels(judge, [record.answer.text for record in free], [record.id for record in free])
+    for record, labels in zip(free, found):
+        if labels is not None:
+            record.answer.labels = list(labels)
+            record.answer.read_by = "judge" if labels else "unread"
 
 
 def score_steps(records: Sequence[Record], judge: Judge) -> None:
     """Each answer taken apart into steps, then each step scored; None where there is no answer or the judge failed."""
-    taken = ask_all(judge, "mme_steps", [{"answer": r.answer.text} for r in records], [r.id for r in records])
-    usable = [(record, reply.value) for record, reply in zip(records, taken)
-              if reply.value and reply.value["prediction"]]  # fmt: skip
-    fields = [{**steps, "gold": record.gt["labels"], "audio_clue": None, "frames_shown": False}
-              for record, steps in usable]  # fmt: skip
-    for (record, _), reply in zip(usable, ask_all(judge, "mme_judge", fields, [r.id for r, _ in usable])):
-        record.judged["steps"] = reply.value
+    _, scores = step_scores(judge, [r.answer.text for r in records], [r.gt["labels"] for r in records])
+    for record, found in zip(records, scores):
+        record.judged["steps"] = found
 
 
 def overlaps(records: Sequence[Record], judge: Judge) -> None:
@@ -85,6 +81,5 @@ def overlaps(records: Sequence[Record], judge: Judge) -> None:
 def list_cues(records: Sequence[Record], judge: Judge) -> None:
     """Cue lists of answers that have none of their own."""
     free = [record for record in records if not record.answer.cues and record.answer.text.strip()]
-    replies = ask_all(judge, "emocue_cues", [{"text": r.answer.text} for r in free], [r.id for r in free])
-    for record, reply in zip(free, replies):
-        record.judged["cues"] = reply.value or {}
+    for record, found in zip(free, cue_lists(judge, [record.answer.text for record in free])):
+        record.judged["cues"] = found

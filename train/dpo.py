@@ -4,9 +4,8 @@ Each pair is one packed row ``[prompt | chosen | rejected …]``, with ``[prompt
 where the input is compared too. docs/preference.md has the formulas.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +19,8 @@ from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
-from cuewise.train.examples import Example, SourceConfig, load_source
-from cuewise.train.grpo import choose_parts, finish, load
+from cuewise.train.examples import Example, SourceConfig
+from cuewise.train.grpo import run_recipe
 from cuewise.train.loop import LoopConfig, run_stage
 from cuewise.train.media_gate import watched
 from cuewise.train.packing import pack_answers
@@ -278,24 +277,11 @@ def rate(pairs: Sequence[Pair], rewards: dict[str, Entry], scale: float) -> None
 
 def train(config: DPOConfig) -> Path:
     """Run a recipe; returns the folder of the finished model."""
-    out = Path(config.out) / config.name
-    parallel = Parallel(config.hardware, str(out))
-    if parallel.shards:
-        raise ValueError("the reference needs the whole model; set hardware.parallel=ddp")
-    with parallel.main_first():
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
-        model, processor = load(config.init)
-        examples = [example for name, source in config.sources.items() for example in load_source(
-            name, source, processor, config.media, Path(config.data_root), Path(config.cache), config.workers
-        )]  # fmt: skip
-    if config.hardware.trackers:
-        parallel.accelerator.init_trackers("logs")
-    choose_parts(model, config.trains, config.adapters, config.seed)
-    model.to(parallel.device)
-    run(model, processor, examples, config, out, parallel)
-    parallel.accelerator.end_training()
-    return finish(model, processor, config.init, out) if parallel.is_main else out / "model"
+
+    def run_all(model: Any, processor: Any, sources: dict[str, list[Example]], *rest: Any) -> dict[str, float]:
+        return run(model, processor, [example for rows in sources.values() for example in rows], *rest)
+
+    return run_recipe(config, run_all, "the reference needs the whole model")
 
 
 def run(

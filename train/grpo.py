@@ -5,6 +5,7 @@ them within the group, and learn from one packed row. docs/grpo.md has the optio
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,18 @@ STAGE = "grpo"
 
 def train(config: GRPOConfig) -> Path:
     """Run a recipe; returns the folder of the finished model."""
+    return run_recipe(config, run, "GRPO samples from the whole model")
+
+
+def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: str) -> Path:
+    """Load, choose parts, train with `run`, write the model: what GRPO and preference recipes do alike.
+
+    `run` takes (model, processor, sources, config, out, parallel); `needs_whole` says why sharding is refused.
+    """
     out = Path(config.out) / config.name
     parallel = Parallel(config.hardware, str(out))
     if parallel.shards:
-        raise ValueError("GRPO samples from the whole model; set hardware.parallel=ddp")
+        raise ValueError(f"{needs_whole}; set hardware.parallel=ddp")
     with parallel.main_first():
         out.mkdir(parents=True, exist_ok=True)
         (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cuewise.mllm.config_tools import from_dict, override
-from cuewise.train.sft import _recipe_values
 from cuewise.train.sft import main as tune
+from cuewise.train.sft import recipe_values
 
 KINDS = {"grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dpo", "DPOConfig")}
 """Kind -> module with `train(config)`, and its config. A recipe without `kind` is supervised tuning."""
@@ -14,7 +14,7 @@ KINDS = {"grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dp
 
 def main(recipe: str, overrides: list[str] | None = None) -> Path:
     """Run a recipe (a path, or the name of a shipped one); returns the folder of the finished model."""
-    values: dict[str, Any] = override(_recipe_values(recipe), overrides or [])
+    values: dict[str, Any] = override(recipe_values(recipe), overrides or [])
     kind = values.get("kind", "sft")
     if kind == "sft":
         return tune(recipe, overrides)

@@ -156,10 +156,10 @@ def read_recipe(recipe: str, overrides: list[str]) -> SFTConfig:
 
     A recipe that names another one under `extends` changes only what it writes itself.
     """
-    return from_dict(SFTConfig, override(_recipe_values(recipe), overrides))
+    return from_dict(SFTConfig, override(recipe_values(recipe), overrides))
 
 
-def _recipe_values(recipe: str) -> dict[str, Any]:
+def recipe_values(recipe: str) -> dict[str, Any]:
     places = [Path(recipe), *(folder / f"{recipe}.yaml" for folder in (RECIPES, PUBLISHED))]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
@@ -172,7 +172,7 @@ def _recipe_values(recipe: str) -> dict[str, Any]:
                          f"published system ({published}){hint}")  # fmt: skip
     values = load_yaml(path)
     base = values.pop("extends", None)
-    return values if base is None else merged(_recipe_values(str(base)), values)
+    return values if base is None else merged(recipe_values(str(base)), values)
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

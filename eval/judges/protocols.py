@@ -72,6 +72,15 @@ def mme(
 
     A refusal, and an answer whose steps the judge could not read, count as 0 and lower `parse_rate`.
     """
+    steps, scores = step_scores(judge, answers, golds, audio_clues=audio_clues, clips=clips)
+    return plain({**mme_emotion(tasks, scores, alpha), "steps": steps, "scores": scores, "judge": judge.describe()})
+
+
+def step_scores(
+    judge: Judge, answers: Sequence[str], golds: Sequence[str | Sequence[str]], *,
+    audio_clues: Sequence[str | None] | None = None, clips: Sequence[Clip | None] | None = None,
+) -> tuple[list[dict[str, Any] | None], list[list[float] | None]]:  # fmt: skip
+    """The steps of each answer and the score of each step; None where there is no prediction or the judge failed."""
     count = len(answers)
     clues, shown = audio_clues or [None] * count, clips or [None] * count
     steps = [reply.value for reply in ask_all(judge, "mme_steps", [{"answer": answer} for answer in answers])]
@@ -82,18 +91,19 @@ def mme(
     replies: list[list[float] | None] = [None] * count
     for i, reply in zip(usable, ask_all(judge, "mme_judge", fields, clips=[shown[i] for i in usable])):
         replies[i] = reply.value
-    return plain({**mme_emotion(tasks, replies, alpha), "steps": steps, "scores": replies, "judge": judge.describe()})
+    return steps, replies
 
 
 def emocue(
     judge: Judge, references: Sequence[Any], predictions: Sequence[Any], embed: Embedder, embedder: str
 ) -> dict[str, Any]:
     """EmoCue-360 from descriptions, or from cue lists that are there already. A failed extraction has no cues."""
-    sides = [_cue_lists(judge, side) for side in (references, predictions)]
+    sides = [cue_lists(judge, side) for side in (references, predictions)]
     return plain({**emocue360(*sides, embed, embedder), "judge": judge.describe()})
 
 
-def _cue_lists(judge: Judge, side: Sequence[Any]) -> list[dict[str, list[str]]]:
+def cue_lists(judge: Judge, side: Sequence[Any]) -> list[dict[str, list[str]]]:
+    """Cue lists of descriptions; lists that are there already are kept, a failed extraction has no cues."""
     texts = [i for i, given in enumerate(side) if isinstance(given, str)]
     found = list(side)
     for i, reply in zip(texts, ask_all(judge, "emocue_cues", [{"text": side[i]} for i in texts])):

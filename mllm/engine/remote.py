@@ -7,7 +7,7 @@ the same whoever computed it. Requests are checked before they are sent: a wrong
 import copy
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -18,11 +18,11 @@ from cuewise.mllm.engine.base import EngineRequest, EngineStats, FinishReason, T
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammar, json_grammar
 from cuewise.mllm.engine.sample import Sample
-from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
+from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
 from cuewise.mllm.engine.sequential import prompt_rows
 
 
-class RemoteEngine:
+class RemoteEngine(Queued):
     """An engine whose model runs elsewhere. A subclass sends (`_send`), takes back (`_drop`) and listens (`_receive`).
 
     Args:
@@ -62,9 +62,7 @@ class RemoteEngine:
     def submit(self, request: EngineRequest) -> None:
         length = check_request(request, self.vocabulary, self.width, self.max_length)
         self.schema(request)
-        if not self._intake.in_flight:
-            self._watch.beat()
-        self._intake.put(Ticket(request, length))
+        self._enqueue(request, length)
 
     def step(self) -> list[TokenEvent]:
         began, events = time.perf_counter(), []
@@ -85,23 +83,11 @@ class RemoteEngine:
         self._watch.step_took(time.perf_counter() - began)
         return events
 
-    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
-        for request in requests:
-            self.submit(request)
-        while events := self.step():
-            yield from events
-
-    def cancel(self, request_id: str) -> bool:
-        return self._intake.cancel(request_id)
-
     def stats(self) -> EngineStats:
         stats = copy.copy(self._stats)
         stats.waiting, stats.refused, stats.running = len(self._intake), self._intake.refused, len(self._flying)
         stats.longest_step_s = self._watch.longest_s
         return stats
-
-    def healthy(self) -> bool:
-        return self._watch.ok(self._intake.in_flight)
 
     def close(self) -> None:
         for name in list(self._flying):

@@ -7,13 +7,13 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from cuewise.mllm.engine.base import EngineRequest, QueueFull, Timing
+from cuewise.mllm.engine.base import EngineRequest, QueueFull, Timing, TokenEvent
 
 
 @dataclass(slots=True, eq=False)
@@ -177,3 +177,28 @@ class Watch:
 
     def ok(self, in_flight: int) -> bool:
         return in_flight == 0 or time.monotonic() - self._last < self.limit_s
+
+
+class Queued:
+    """What engines do alike around their queue and their watch; each adds `submit`, `step`, `stats` and `close`."""
+
+    _intake: Intake
+    _watch: Watch
+
+    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
+        for request in requests:
+            self.submit(request)
+        while events := self.step():
+            yield from events
+
+    def cancel(self, request_id: str) -> bool:
+        return self._intake.cancel(request_id)
+
+    def healthy(self) -> bool:
+        return self._watch.ok(self._intake.in_flight)
+
+    def _enqueue(self, request: EngineRequest, length: int) -> None:
+        """Queue a checked request with its prompt length. Raises QueueFull."""
+        if not self._intake.in_flight:
+            self._watch.beat()
+        self._intake.put(Ticket(request, length))

@@ -6,7 +6,7 @@ It is the reference the faster engines are tested against.
 import copy
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
 from cuewise.mllm.engine.sample import Sample, end_all
-from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
+from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
 
 
 def prompt_rows(embed: nn.Module, request: EngineRequest) -> Tensor:
@@ -29,7 +29,7 @@ def prompt_rows(embed: nn.Module, request: EngineRequest) -> Tensor:
     ])  # fmt: skip
 
 
-class SequentialEngine:
+class SequentialEngine(Queued):
     """Runs a Hugging Face causal language model on embedding rows, sample by sample.
 
     Args:
@@ -57,9 +57,7 @@ class SequentialEngine:
         length = check_request(request, self.vocabulary, self.width, self.max_length)
         if request.grammar is not None:
             self.grammars.matcher(request.grammar)
-        if not self._intake.in_flight:
-            self._watch.beat()
-        self._intake.put(Ticket(request, length))
+        self._enqueue(request, length)
 
     @torch.inference_mode()
     def step(self) -> list[TokenEvent]:
@@ -68,23 +66,11 @@ class SequentialEngine:
         self._watch.step_took(time.perf_counter() - began)
         return events
 
-    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
-        for request in requests:
-            self.submit(request)
-        while events := self.step():
-            yield from events
-
-    def cancel(self, request_id: str) -> bool:
-        return self._intake.cancel(request_id)
-
     def stats(self) -> EngineStats:
         self._stats.waiting, self._stats.refused = len(self._intake), self._intake.refused
         self._stats.running = int(bool(self._current))
         self._stats.longest_step_s = self._watch.longest_s
         return copy.copy(self._stats)
-
-    def healthy(self) -> bool:
-        return self._watch.ok(self._intake.in_flight)
 
     def close(self) -> None:
         self._intake.clear()

@@ -7,7 +7,7 @@ in chunks between the steps, so that a long one stalls nobody. A request that fa
 import copy
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from cuewise.mllm.engine.prefix import PrefixCache
 from cuewise.mllm.engine.reading import FAULTS, Reader
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.sampling import choose_plain
-from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
+from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class _Row:
         return self.length + self.sample.room - self.sample.written
 
 
-class SlotEngine:
+class SlotEngine(Queued):
     """Runs a Hugging Face causal language model on many requests at once.
 
     Args:
@@ -107,9 +107,7 @@ class SlotEngine:
         length = check_request(request, self.vocabulary, self.width, self.max_length)
         if request.grammar is not None:
             self.grammars.matcher(request.grammar)
-        if not self._intake.in_flight:
-            self._watch.beat()
-        self._intake.put(Ticket(request, length))
+        self._enqueue(request, length)
 
     @torch.inference_mode()
     def step(self) -> list[TokenEvent]:
@@ -123,15 +121,6 @@ class SlotEngine:
             if events or not (self._rows or self._reader.readings or self._starts or len(self._intake)):
                 return events
 
-    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
-        for request in requests:
-            self.submit(request)
-        while events := self.step():
-            yield from events
-
-    def cancel(self, request_id: str) -> bool:
-        return self._intake.cancel(request_id)
-
     def stats(self) -> EngineStats:
         stats = copy.copy(self._stats)
         stats.waiting, stats.refused = len(self._intake), self._intake.refused
@@ -140,9 +129,6 @@ class SlotEngine:
         stats.prefix_tokens = self.prefixes.tokens
         stats.kv_bytes = self._slots.nbytes() + self.prefixes.nbytes()
         return stats
-
-    def healthy(self) -> bool:
-        return self._watch.ok(self._intake.in_flight)
 
     def close(self) -> None:
         self._intake.clear()

@@ -7,7 +7,7 @@ the rest. When a batch fails, each half is built again from what was written so 
 import copy
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from inspect import signature
 
@@ -20,7 +20,7 @@ from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
 from cuewise.mllm.engine.reading import FAULTS
 from cuewise.mllm.engine.sample import Sample, end_all
-from cuewise.mllm.engine.scheduler import Intake, Ticket, Watch, check_request
+from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
 from cuewise.mllm.engine.sequential import prompt_rows
 
 
@@ -41,7 +41,7 @@ class _Batch:
     logits: Tensor
 
 
-class StaticEngine:
+class StaticEngine(Queued):
     """Runs any Hugging Face causal language model on padded batches of up to `slots` answers.
 
     Args as for `SequentialEngine`.
@@ -66,9 +66,7 @@ class StaticEngine:
         length = check_request(request, self.vocabulary, self.width, self.max_length)
         if request.grammar is not None:
             self.grammars.matcher(request.grammar)
-        if not self._intake.in_flight:
-            self._watch.beat()
-        self._intake.put(Ticket(request, length))
+        self._enqueue(request, length)
 
     @torch.inference_mode()
     def step(self) -> list[TokenEvent]:
@@ -82,24 +80,12 @@ class StaticEngine:
             if events or not (self._batch or self._to_build or len(self._intake)):
                 return events
 
-    def generate(self, requests: Iterable[EngineRequest]) -> Iterator[TokenEvent]:
-        for request in requests:
-            self.submit(request)
-        while events := self.step():
-            yield from events
-
-    def cancel(self, request_id: str) -> bool:
-        return self._intake.cancel(request_id)
-
     def stats(self) -> EngineStats:
         stats = copy.copy(self._stats)
         stats.waiting, stats.refused = len(self._intake), self._intake.refused
         stats.running = sum(not line.sample.ended for line in self._lines())
         stats.longest_step_s = self._watch.longest_s
         return stats
-
-    def healthy(self) -> bool:
-        return self._watch.ok(self._intake.in_flight)
 
     def close(self) -> None:
         self._intake.clear()

@@ -111,7 +111,7 @@ def test_an_unreadable_clip_is_an_error_in_its_place_and_the_others_go_on(analyz
 
 def test_a_long_transcript_gives_way_and_the_media_stays(analyzer, clips):
     report = analyzer.analyze(Clip(path=clips[1].path, transcript="we won again and again " * 400), form="direct")
-    assert report.streams["voice"].present and report.text is not None
+    assert report.streams["voice"].present and report.text.startswith("<answer>")
 
 
 def test_a_model_that_does_not_exist_is_named(tmp_path):
@@ -155,8 +155,7 @@ def test_an_unknown_channel_is_named():
 def test_a_guided_answer_has_no_problem_even_from_an_untrained_model(analyzer, clips, form):
     question = Question(form=form, guided=True, max_tokens=300, seed=3)
     answer = next(analyzer.answer_many([(clips[0], question)]))
-    if answer.finish_reason == "length":
-        pytest.skip("the untrained model wrote to its limit")
+    assert answer.finish_reason == "stop"
     parsed = parse(answer.report.text, answer.report.duration)
     assert parsed.form == form and not parsed.problems
 

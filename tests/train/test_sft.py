@@ -9,7 +9,7 @@ from cuewise.data_recipes.schema import Row, write_jsonl
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.pipeline import Analyzer
 from cuewise.train.examples import SourceError
-from cuewise.train.sft import RECIPES, _recipe_values, main, merged, read_recipe
+from cuewise.train.sft import RECIPES, main, merged, read_recipe, recipe_values
 from cuewise.train.tracking import read_tables
 
 LOOP = "{steps: 2, batch_size: 2, warmup_steps: 1, log_every: 1, save_every: 1}"
@@ -44,7 +44,7 @@ stages:
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_shipped_recipes_are_read(name):
     needs = ["data.csv=x.csv"] if name == "finetune" else []
-    values = _recipe_values(name)
+    values = recipe_values(name)
     own = "kind" not in values and "sources" in values
     if own or needs:  # recipes of supervised tuning; others have their own readers
         assert read_recipe(name, needs).stages
