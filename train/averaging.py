@@ -1,4 +1,4 @@
-"""A running average of the weights of a stage (Polyak and Juditsky 1992), which often does better than the last ones."""
+"""A running average of the weights of a stage (Polyak and Juditsky 1992): it often does better than the last ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -46,8 +46,8 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     if parallel.shards:
         raise ValueError(f"{needs_whole}; set hardware.parallel=ddp")
     if config.hardware.batch_workers:
-        raise ValueError(f"a {config.kind} recipe draws its batches with the model that learns, so no other process can "
-                         "draw them ahead; set hardware.batch_workers=0")  # fmt: skip
+        raise ValueError(f"a {config.kind} recipe draws its batches with the model that learns, so no other process "
+                         "can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
     with parallel.main_first():
         out.mkdir(parents=True, exist_ok=True)
         (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
