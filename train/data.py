@@ -18,7 +18,7 @@ from cuewise.mllm.report import render
 from cuewise.mllm.taxonomy import valence_arousal
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.augment import AugmentConfig, augment, mix_voices, varied_context
-from cuewise.train.examples import CHANNELS, Example, only_channel
+from cuewise.train.examples import HEADS, Example, only_channel
 from cuewise.train.losses import IGNORE
 
 
@@ -146,7 +146,11 @@ class Mixture:
         """Samples for the heads: all streams, augmented, no text to write."""
         examples = self.draw(count, generator)
         shown = [self._shown(example.tensors) for example in examples]
-        streams = self.processor.collate([augment(clip, self.config.augment, generator) for clip in shown])
+        varied = [augment(clip, self.config.augment, generator) for clip in shown]
+        if self.reads("context"):
+            varied = [self.processor.with_context(clip, varied_context(example.row, self.config.augment, generator))
+                      for clip, example in zip(varied, examples)]  # fmt: skip
+        streams = self.processor.collate(varied)
         targets = head_targets(examples, self.units)
         whole = torch.tensor([len(clip.streams) == len(e.tensors.streams) for clip, e in zip(shown, examples)])
         targets.known["all"], targets.va_known = targets.known["all"] & whole, targets.va_known & whole
@@ -155,10 +159,14 @@ class Mixture:
             targets.mix("voice", *mixed)
         return TrainBatch([e.row.id for e in examples], streams, targets)
 
+    def reads(self, stream: str) -> bool:
+        """Whether the stage is about this stream, and the model has it."""
+        return stream in self.processor.plan.streams and (not self.config.streams or stream in self.config.streams)
+
     def _shown(self, tensors: ClipTensors) -> ClipTensors:
         """The streams that the stage is about, where the clip has one of them."""
         kept = {name: stream for name, stream in tensors.streams.items() if name in self.config.streams}
-        return ClipTensors(kept) if kept else tensors
+        return ClipTensors(kept) if kept or "context" in self.config.streams else tensors
 
     def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the language model: some streams left out, prompts, answers."""
@@ -172,6 +180,7 @@ class Mixture:
         explained = float(torch.rand((), generator=generator)) < self.config.explained_share
         clip = augment(kept, self.config.augment, generator)
         context = varied_context(example.row, self.config.augment, generator)
+        clip = self.processor.with_context(clip, context)
         return clip, self.ids_and_labels(example, clip, "explained" if explained else "direct", context)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str, context: str | None = None) -> Written:
@@ -231,7 +240,7 @@ def drop_streams(
 def head_targets(examples: Sequence[Example], units: Sequence[str] = ()) -> Targets:
     """Vote shares per channel and in all, ties and minorities kept; valence/arousal from the row, else from its label's
     place in the taxonomy; intensities of the action units `units` that a row names."""
-    shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*CHANNELS, "all")}
+    shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*HEADS, "all")}
     known = {name: torch.zeros(len(examples), dtype=torch.bool) for name in shares}
     va, va_known = torch.zeros(len(examples), 2), torch.zeros(len(examples), dtype=torch.bool)
     for i, example in enumerate(examples):

@@ -120,6 +120,7 @@ class Prompter:
 
     def _shown(self, pair: Pair, clip: ClipTensors, said: RowText, answers: Sequence[str]) -> Shown:
         row, has_words = pair.example.row, "words" in clip.streams
+        clip = self.processor.with_context(clip, row.context)
         form = "explained" if "<think>" in pair.chosen else "direct"
         parts = build(
             clip.streams, form, transcript=said[0] if has_words else None, words=said[1] if has_words else (),

@@ -17,7 +17,7 @@ from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.augment import AugmentConfig
 from cuewise.train.curriculum import Curriculum, StageConfig
 from cuewise.train.data import Mixture, Targets, TrainBatch
-from cuewise.train.examples import CHANNELS, Example
+from cuewise.train.examples import HEADS, Example
 from cuewise.train.loop import Validate, run_stage, step_seed
 from cuewise.train.losses import masked_intensity_loss, next_token_loss, soft_cross_entropy, valence_arousal_loss
 from cuewise.train.packing import pack_written, row_loss
@@ -173,7 +173,7 @@ def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tup
 def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor | float]]:
     """The heads' loss on an encoded batch."""
     total, stats = torch.zeros(()), {}
-    for name in CHANNELS:
+    for name in HEADS:
         stream = encoded.streams.get(name)
         if stream is None:
             continue
