@@ -60,7 +60,7 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     model.to(parallel.device)
     run(model, processor, sources, config, out, parallel)
     parallel.accelerator.end_training()
-    return finish(model, processor, config.init, out) if parallel.is_main else out / "model"
+    return finish(model, processor, config.init, out, config.stored) if parallel.is_main else out / "model"
 
 
 def run(
@@ -149,7 +149,9 @@ def choose_parts(
         model.train_only(*trains)
 
 
-def finish(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, init: str, out: Path) -> Path:
+def finish(
+    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, init: str, out: Path, stored: str = "float32"
+) -> Path:  # fmt: skip
     """Store the adapter where there is one, and the model with it merged."""
     from cuewise.train.sft import save
 
@@ -160,4 +162,4 @@ def finish(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, 
 
         save_adapter(model, out / "adapter", base=init)
         model.adapter.merge()
-    return save(model, processor, out / "model")
+    return save(model, processor, out / "model", stored)

@@ -213,7 +213,7 @@ def answers_loss(
                            [text.weights for text in texts]).to(batch.input_ids.device)  # fmt: skip
         output = model(**row.inputs, **batch.streams)
     else:
-        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.streams)
+        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False, **batch.streams)
     rows = sum(int(stream.mask.sum()) for stream in output.encoded.streams.values())
     if rows == 0:
         raise ValueError(f"no media reached the model in this batch; samples {', '.join(batch.ids)}")
