@@ -112,7 +112,8 @@ def decode(bench: Bench, rows: int, limit: dict[str, float]) -> dict[str, float]
     moved = bench.weight_bytes + kv_bytes * torch.empty(0, dtype=bench.dtype).element_size()
     with torch.inference_mode():
         plain = bench.seconds(lambda: bench.model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=bench.answer), bench.repeats)  # fmt: skip
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=bench.answer
+        ), bench.repeats)  # fmt: skip
     return {
         "rows": rows, "slot_tokens_per_s": written / slot, "generate_tokens_per_s": written / plain,
         "step_ms": step * 1000, "share_of_bandwidth": moved / step / limit["bytes_per_s"],

@@ -8,7 +8,7 @@ from cuewise.mllm.tokenizer import default_token_ids
 
 
 def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) -> CuewiseConfig:
-    """The shipped model: about 7 million weights, trained from nothing.
+    """The shipped model: about 8 million weights, trained from nothing.
 
     Rows for the language model: voice 8 and a summary, face 8 and a summary, scene 2, words 1, context 1, fused 1.
 
@@ -16,7 +16,7 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         vocab_size: size of the tokenizer; also the rows of the transcript encoder's own table.
         tokens: `token_ids(tokenizer)`; not needed for a tokenizer made by `train_tokenizer`.
     """
-    timed = {"hidden": 192}
+    timed, voice = {"hidden": 192}, {"prosody": [24, 32, 48], "keep_level": True}
 
     def text(max_tokens: int) -> dict[str, Any]:
         return {
@@ -38,8 +38,10 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         },
         "voice": {
             "encoder": {
-                "family": "conv_voice", "channels": [48, 96, 160, 256], "width": 192, "prosody": [24, 32, 48],
-                "keep_level": True, "keep_melody": True,
+                "family": "voice_committee", "members": [
+                    {"channels": [48, 96, 160, 256], "width": 192, "keep_melody": True, **voice},
+                    {"channels": [24, 48, 80, 128], **voice}, {"channels": [24, 48, 80, 128], **voice},
+                ],
             },
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
         },

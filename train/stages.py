@@ -180,7 +180,8 @@ def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Ten
         known = targets.known[name] & stream.present
         if not known.any():
             continue
-        loss, found = soft_cross_entropy(stream.reading.logits, targets.shares[name], known, smoothing=0.05)
+        logits = stream.reading.logits + targets.prior.get(name, 0.0)
+        loss, found = soft_cross_entropy(logits, targets.shares[name], known, smoothing=0.05)
         total = total + loss
         stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
         va_loss, _ = valence_arousal_loss(stream.reading.va, targets.va, targets.va_known & known)

@@ -242,7 +242,7 @@ def test_half_precision_runs_and_stays_close():
 def test_nano_is_small_enough_to_ship():
     model = CuewiseForConditionalGeneration(nano_config(4096))
     weights = sum(weight.numel() for weight in model.parameters())
-    assert weights <= 5_600_000
+    assert weights <= 8_000_000
 
 
 @pytest.mark.parametrize(
