@@ -40,7 +40,7 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
             "encoder": {
                 "family": "voice_committee", "members": [
                     {"channels": [48, 96, 160, 256], "width": 192, "keep_melody": True, **voice},
-                    {"channels": [24, 48, 80, 128], **voice}, {"channels": [24, 48, 80, 128], **voice},
+                    {"channels": [24, 48, 80, 128], **voice},
                 ],
             },
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
