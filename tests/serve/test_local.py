@@ -37,6 +37,12 @@ def test_a_new_key_is_shown_once_beside_its_hash(capsys):
     assert hash_key(key) in shown and "name: alice" in shown
 
 
+def test_the_port_need_not_wait_for_torch():
+    probe = "import sys, cuewise.serve.local; print([m for m in ('torch', 'transformers', 'cv2') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.fixture
 def process(model_folder):
     with socket.socket() as free:

@@ -8,8 +8,9 @@ from tiny import tiny_model, tiny_tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from cuewise.mllm.attention import NAME, choose
-from cuewise.mllm.engine.base import EngineRequest, QueueFull, SamplingParams, collect
+from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
 from cuewise.mllm.engine.build import build_engine, slot_obstacle
+from cuewise.mllm.engine.errors import QueueFull
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 from cuewise.mllm.engine.static import StaticEngine
