@@ -98,7 +98,8 @@ class Service:
 
         options, threads = self.settings.engine, self.settings.model_threads
         torch.set_num_threads(threads)
-        model, processor, name = load_model(self.settings.model, self.settings.device, self.settings.adapter)
+        given = self.settings
+        model, processor, name = load_model(given.model, given.device, given.adapter, given.attention)
         stages = Stages(model, processor, name=name, speech_to_text=self.settings.speech_to_text)
         more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
         engine = make_engine(options.name, stages, **more)
@@ -304,5 +305,8 @@ def late(job: Job) -> ApiError:
 
 
 def attention_of(model: Any) -> str:
-    """Name of the attention kernel of the language model."""
-    return str(getattr(model.language_model.config, "_attn_implementation", None) or "unknown")
+    """Name of the attention kernels of the language model."""
+    from cuewise.mllm.attention import NAME, chosen
+
+    used, choice = getattr(model.language_model.config, "_attn_implementation", None), chosen()
+    return choice.name if used == NAME and choice is not None else str(used or "unknown")

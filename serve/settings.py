@@ -155,6 +155,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "cpu"
+    attention: str = "auto"
+    """Attention kernels of the language model: `auto`, or one by name, which then has to run here."""
+
     speech_to_text: str | None = None
     """Whisper model (folder) that writes the words of clips without any."""
 

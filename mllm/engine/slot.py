@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
-from cuewise.mllm.engine.kv import PromptCache, SlotCache
+from cuewise.mllm.engine.kv import PromptCache, SlotCache, row_groups
 from cuewise.mllm.engine.prefix import PrefixCache
 from cuewise.mllm.engine.reading import FAULTS, Reader
 from cuewise.mllm.engine.sample import Sample, end_all
@@ -185,7 +185,9 @@ class SlotEngine(Queued):
     def _read(self) -> list[TokenEvent]:
         """Start answers whose prompt is read, and read on for one pass."""
         events = self._start()
-        self._slots.reserve(max((reading.ticket.length + 1 for reading in self._reader.readings), default=0), layers=1)
+        longest = max((reading.ticket.length + 1 for reading in self._reader.readings), default=0)
+        if self._slots.reserve(longest, layers=1) and self._rows:
+            return events  # enough for those who wait for their next token
         free = self.options.slots - len(self._rows) - len(self._starts)
         for ticket, outcome in self._reader.read(free, bool(self._rows), lambda: self._intake.take(self._fits_behind)):
             try:
@@ -277,12 +279,14 @@ class SlotEngine(Queued):
         device = self.embed.weight.device
         facts = torch.tensor([[row.sample.last for row in rows], [row.length for row in rows]], device=device)
         tokens, positions = facts[0], facts[1]
-        visible = -(-(max(row.length for row in rows) + 1) // self.options.bucket) * self.options.bucket
+        groups = row_groups([row.length for row in rows], self.options.bucket)
+        visible = max(seen for _, _, seen in groups)
+        more = {"row_groups": groups} if self._reader.packs and device.type == "cpu" else {}
         self._slots.aim(low, low + len(rows), positions, visible)
         mask = torch.arange(visible, device=device)[None] <= positions[:, None]
         output = self.decoder(
             inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
-            position_ids=positions[:, None], past_key_values=self._slots, use_cache=True,
+            position_ids=positions[:, None], past_key_values=self._slots, use_cache=True, **more,
         )  # fmt: skip
         return output.logits[:, -1]
 

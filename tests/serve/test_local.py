@@ -37,8 +37,10 @@ def test_a_new_key_is_shown_once_beside_its_hash(capsys):
     assert hash_key(key) in shown and "name: alice" in shown
 
 
-def test_the_port_need_not_wait_for_torch():
-    probe = "import sys, cuewise.serve.local; print([m for m in ('torch', 'transformers', 'cv2') if m in sys.modules])"
+@pytest.mark.parametrize("module", ["local", "app", "ray_app"])
+def test_what_answers_http_loads_no_torch(module):
+    heavy = "('torch', 'transformers', 'cv2')"
+    probe = f"import sys, cuewise.serve.{module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
