@@ -58,8 +58,8 @@ class LimitsMiddleware:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if _ID.match(given) else f"req-{secrets.token_hex(10)}"
-        scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
+        scope.setdefault("state", {}).update(request_id=request_id, began=began)
         body = _Body(self, receive, headers)
         closes = headers.get("connection", "").lower() == "close" or scope.get("http_version") == "1.0"
         seen = _Seen(request_id, send, body.discard if closes and "expect" not in headers else None)

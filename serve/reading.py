@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -189,6 +190,7 @@ def make_job(visit: Visit, clip: Clip, question: Question, settings: Settings, d
     return Job(
         id=visit.request_id, clip=clip, question=question, tenant=visit.client.name, names=visit.sources.names,
         deadline_s=min(deadline_s or settings.limits.deadline_s, settings.limits.deadline_s),
+        waited_s=time.perf_counter() - visit.began,
     )  # fmt: skip
 
 

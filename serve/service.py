@@ -145,14 +145,15 @@ class Service:
 
     async def stream(self, job: Job, work: "Work | None" = None) -> AsyncIterator[str | Answer]:
         """See `Backend`. `work` is the clip where it was encoded elsewhere."""
-        taken = time.perf_counter()
+        began = time.perf_counter()
+        taken = began - job.waited_s
         await self.ready()
         from cuewise.mllm.stages import Written
 
         try:
             async with asyncio.timeout(job.deadline_s):
                 work = work.again(job.question, taken) if work is not None else await self._prepared(job, taken)
-                left = job.deadline_s - (time.perf_counter() - taken)
+                left = job.deadline_s - (time.perf_counter() - began)
                 request = await self._run(self.stages.request, work, job.id, max(left, 0.001))
         except TimeoutError:
             raise late(job) from None
