@@ -101,7 +101,8 @@ class Service:
         given = self.settings
         model, processor, name = load_model(given.model, given.device, given.adapter, given.attention)
         stages = Stages(model, processor, name=name, speech_to_text=self.settings.speech_to_text)
-        more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
+        more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s,
+                "graphs": options.graphs}  # fmt: skip
         engine = make_engine(options.name, stages, **more)
         self.engine = AsyncEngine(engine, threads=threads).start()
         self.stages = stages

@@ -67,6 +67,9 @@ class EngineSettings:
     queue: int = 128
     """Prompts that may wait for a slot."""
 
+    graphs: bool = False
+    """On a CUDA device, record decode steps and replay them: faster while few answers are written."""
+
     watchdog_s: float = 30.0
     """Without a finished step for this long while there is work, the engine counts as dead."""
 

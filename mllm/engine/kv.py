@@ -198,6 +198,9 @@ class SlotCache(_OwnCache):
     def __init__(self, slots: int):
         super().__init__()
         self.slots, self.capacity = slots, 0
+        self.generation = 0
+        """Changes whenever a tensor is replaced by a larger one."""
+
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self._low = self._high = self._visible = 0
@@ -238,6 +241,7 @@ class SlotCache(_OwnCache):
                 tensors[layer] = old.new_zeros(self.slots, old.shape[1], wanted, old.shape[3])
                 tensors[layer][:, :, : old.shape[2]] = old
             grown += 1
+            self.generation += 1
         self.capacity = wanted
         return grown > 0
 
@@ -245,6 +249,7 @@ class SlotCache(_OwnCache):
         """Begin a row with a whole prompt."""
         self.reserve(prompt.length + 1)
         if not self.keys:
+            self.generation += 1
             for tensors, given in ((self.keys, prompt.keys), (self.values, prompt.values)):
                 tensors += [t.new_zeros(self.slots, t.shape[1], self.capacity, t.shape[3]) for t in given]
         for tensor, given in self._pairs(prompt):
