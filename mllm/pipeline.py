@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cuewise.mllm.attention import set_attention
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Engine
 from cuewise.mllm.engine.build import build_engine
@@ -135,9 +136,12 @@ class Analyzer:
 
 
 def load_model(
-    model: str | Path, device: str = "cpu", adapter: str | Path | None = None
+    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, attention: str = "auto"
 ) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:
-    """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError."""
+    """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError.
+
+    `attention` names the kernels of the language model (see `cuewise.mllm.attention`).
+    """
     try:
         folder = model_folder(model)
     except ModelNotFoundError as error:
@@ -147,6 +151,10 @@ def load_model(
         processor = CuewiseProcessor.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise AnalyzeError(f"model {str(model)!r} cannot be loaded: {error}") from error
+    try:
+        set_attention(loaded.language_model, attention)
+    except (ValueError, ImportError) as error:
+        raise AnalyzeError(str(error)) from error
     name = Path(folder).name
     if adapter is not None:
         from cuewise.mllm.adapters.store import AdapterError, load_for_answers
