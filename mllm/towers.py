@@ -168,6 +168,18 @@ class MediaEncoder(nn.Module):
             encoded.streams[FUSED] = fused
         return encoded
 
+    def auxiliary(self) -> dict[str, Tensor]:
+        """Terms of the last training pass that mechanisms ask for themselves (even use of experts and the like), by the
+        scope they stand in; of parts that learn only."""
+        found = {}
+        for name, tower in self.towers.items():
+            for part in ("encoder", "compressor"):
+                module = getattr(tower, part)
+                term = module.auxiliary()
+                if term is not None and term.requires_grad:
+                    found[f"{name}.{part}"] = term
+        return found
+
     def _check(self, batch: Mapping[str, Tensor]) -> None:
         for name in STREAMS:
             if (f"{name}_values" in batch or f"{name}_states" in batch) and name not in self.towers:

@@ -229,7 +229,7 @@ def flops_per_sample(
             total += count * (2 * part.total + (4 * part.total if part.trained else 0))
     others = [part for part in plan.parts if part.name != "llm" and not part.name.endswith(".encoder")]
     total += sum(6 * part.total * max(plan.tokens.get(part.name.split(".")[0], 1), 1) for part in others)
-    if stage.objective == "heads":
+    if stage.objective != "answers":
         return total
     text, llm = model.config.text_config, by_name["llm"]
     rows = sum(plan.tokens.values())
