@@ -3,6 +3,7 @@
 Text is always encoded with special tokens split, so nothing that a person says or writes can become a placeholder.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from cuewise.mllm.encoders.features import voice_features
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS
 from cuewise.mllm.streams import FUSED, StreamPlan
+from cuewise.mllm.taxonomy.lexicon import Lexicon, Place, lexicon_at
 from cuewise.mllm.tensors import ClipTensors, StreamTensors, collate
 from cuewise.mllm.tokenizer import token_ids
 
@@ -128,7 +130,14 @@ class CuewiseProcessor(ProcessorMixin):
     def _words(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         said = (media.transcript or " ".join(word.text for word in media.words)).strip()
         ids = self.text_ids(said)[-encoder.max_tokens :]
-        return StreamTensors(torch.tensor(ids)) if ids else None
+        if not ids:
+            return None
+        values = torch.tensor(ids)
+        lexicon = lexicon_at(getattr(encoder, "lexicon", None))
+        if lexicon is not None:
+            places = torch.tensor(self.text_places(said, lexicon)[-encoder.max_tokens :])
+            values = torch.cat([values.unsqueeze(1).float(), places], 1)
+        return StreamTensors(values)
 
     # Prompts
 
@@ -138,6 +147,16 @@ class CuewiseProcessor(ProcessorMixin):
             return []
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return list(ids)
+
+    def text_places(self, text: str, lexicon: Lexicon) -> list[Place]:
+        """(valence, arousal, dominance) of the word that each token of `text_ids` belongs to; NaN for unknown ones."""
+        made = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        spans = lexicon.spans(text)
+        nowhere = (math.nan,) * 3
+        return [
+            next((place for low, high, place in spans if begin < high and low < end), nowhere)
+            for begin, end in made["offset_mapping"]
+        ]  # fmt: skip
 
     def prompt_ids(
         self, parts: Sequence[str | Slot], present: Mapping[str, int] | None = None, max_tokens: int | None = None

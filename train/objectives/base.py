@@ -139,12 +139,13 @@ def padded_ids(processor: CuewiseProcessor, texts: Sequence[str]) -> tuple[Tenso
     return ids, mask
 
 
-@torch.no_grad()
-def text_vectors(model: CuewiseForConditionalGeneration, ids: Tensor, mask: Tensor) -> Tensor:
-    """Texts [B, L] -> [B, d]: mean of the language model's last states; the text side does not learn."""
+def text_vectors(
+    model: CuewiseForConditionalGeneration, ids: Tensor, mask: Tensor, *, learns: bool = False
+) -> Tensor:
+    """Texts [B, L] -> [B, d]: mean of the language model's last states. Unless it `learns`, the text side stays."""
     adapter = model.adapter
     told = adapter.of(ids) if adapter is not None and adapter.kind == "mose" else nullcontext()
-    with told:
+    with told, torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         states = model.language_model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     weight = mask.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1).clamp(min=1)
