@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cuewise.mllm.dialogue import DialogueConfig
 from cuewise.mllm.taxonomy import LABELS
 
 
@@ -37,9 +38,14 @@ class HeadsConfig:
     dropout: float = 0.2
     """Share of the pooled channels dropped while training."""
 
+    dialogue: DialogueConfig | None = None
+    """Labels for the turns of a whole dialogue, each in the light of the others; none by default."""
+
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"heads.labels names a label twice: {', '.join(self.labels)}")
+        if self.dialogue is not None and not self.labels:
+            raise ValueError("heads.dialogue chains class labels, but heads.labels is empty")
 
 
 class Reading(NamedTuple):

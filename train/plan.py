@@ -122,7 +122,8 @@ def parse_gpus(text: str) -> tuple[int, str]:
 
 def parts_of(model: CuewiseForConditionalGeneration) -> list[Part]:
     """Parameters of the language model, of every part of every tower, of fusion and heads; each counted once."""
-    names = ["llm", "fusion", "fused_head", *(name for name in model.scopes() if "." in name)]
+    wide = [name for name in ("llm", "fusion", "fused_head", "dialogue") if name in model.scopes()]
+    names = [*wide, *(name for name in model.scopes() if "." in name)]
     seen: set[int] = set()
     parts = []
     for name in names:

@@ -102,12 +102,17 @@ def drawn(
         examples = [*unique, *mixture.draw(count - len(unique), generator)]
     if distinct and len(unique) > 1:
         examples = unique
+    return examples, varied(mixture, examples, generator)
+
+
+def varied(mixture: Mixture, examples: Sequence[Example], generator: Generator) -> dict[str, Tensor]:
+    """The streams that the stage is about of each example, varied, as one padded batch."""
     names = mixture.config.streams
     clips = []
     for example in examples:
         kept = {name: stream for name, stream in example.tensors.streams.items() if not names or name in names}
         clips.append(augment(ClipTensors(kept or example.tensors.streams), mixture.config.augment, generator))
-    return examples, mixture.processor.collate(clips)
+    return mixture.processor.collate(clips)
 
 
 def chosen_streams(
