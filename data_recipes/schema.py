@@ -90,7 +90,7 @@ class Row(BaseModel):
             path=base / picture if picture else (base / sound if sound else None),
             audio=base / sound if sound and picture else None,
             start=start, end=end, transcript=self.transcript, words=list(self.words), language=self.language,
-            context=self.context, id=self.id,
+            context=self.context, person_box=self.person_box, id=self.id,
         )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from transformers import ProcessorMixin
 
 from cuewise.mllm.encoders.base import EncoderConfig, ImageEncoderConfig
 from cuewise.mllm.encoders.features import voice_features
+from cuewise.mllm.media.person import person_crops
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS
 from cuewise.mllm.streams import FUSED, StreamPlan
@@ -112,7 +113,8 @@ class CuewiseProcessor(ProcessorMixin):
     def _scene(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         if media.frames is None or not len(media.frames):
             return None
-        return _pictures(media.frames, media.frame_times_s, encoder)
+        scene = _pictures(media.frames, media.frame_times_s, encoder)
+        return _with_person(scene, media, encoder) if getattr(encoder, "with_person", False) else scene
 
     def _voice(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         if media.samples is None or not len(media.samples):
@@ -236,6 +238,14 @@ def _shorten(pieces: list[tuple[str, list[int]]], max_tokens: int) -> list[tuple
             "raise max_tokens or shorten the question (media is never cut)"
         )
     return pieces
+
+
+def _with_person(scene: StreamTensors, media: Media, encoder: ImageEncoderConfig) -> StreamTensors:
+    """Frames [T, S, S, c] -> [T, S, S, 2 c + 1]: with the person of each frame, and 255 where there is one."""
+    crops, found = person_crops(media, encoder.image_size)
+    person = _pictures(crops, media.frame_times_s, encoder).values
+    flag = torch.from_numpy(found)[:, None, None, None].expand(*scene.values.shape[:3], 1).to(torch.uint8) * 255
+    return StreamTensors(torch.cat([scene.values, person, flag], -1), scene.times_s)
 
 
 def _pictures(images: np.ndarray, times_s: np.ndarray, encoder: ImageEncoderConfig) -> StreamTensors:
