@@ -5,7 +5,7 @@ The steps are in `cuewise.mllm.stages`; here they run over many clips, in order.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -97,6 +97,18 @@ class Analyzer:
             answers = self._answers(works, on_text)
             for (clip, _), media in loaded:
                 yield next(answers) if isinstance(media, Media) else ClipError(clip.name, media.code, str(media))
+
+    def hints(self, clips: Sequence[Clip]) -> list[str | None]:
+        """What the heads and the measurements say about each clip, for somebody else's prompt; None where they cannot.
+
+        No text is generated.
+        """
+        began, found = time.perf_counter(), {}
+        for place, media in enumerate(self.worker.load_many(list(clips))):
+            if isinstance(media, Media):
+                found[place] = self.stages.measure(clips[place], Question(), media, began)
+        self.stages.encode([*found.values()])
+        return [self.stages.hints(found[place]) if place in found else None for place in range(len(clips))]
 
     def prompt_ids(self, media: Media, tensors: ClipTensors, form: Form) -> list[int]:
         """Token ids of the prompt, placeholders included: the one prompt that training writes too."""

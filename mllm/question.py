@@ -41,6 +41,15 @@ class Question:
     guided: bool = False
     """Let a grammar forbid every answer that is not of the form."""
 
+    hints: str | None = None
+    """What small readers say, put first; see `cuewise.mllm.hints`."""
+
+    own_hints: bool = False
+    """Put first what the model's own heads and measurements say."""
+
+    feedback: str | None = None
+    """What was wrong with an answer before, put last."""
+
     schema: dict[str, Any] | None = None
     """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 

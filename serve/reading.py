@@ -180,7 +180,7 @@ def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: in
     return Question(
         form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
         channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)), guided=options.guided,
-        max_tokens=max_tokens, **sampling,
+        own_hints=options.hints, max_tokens=max_tokens, **sampling,
     )  # fmt: skip
 
 
