@@ -50,12 +50,17 @@ class Question:
     feedback: str | None = None
     """What was wrong with an answer before, put last."""
 
+    tries: int = 1
+    """Attempts at most, where whoever asks verifies answers; see `cuewise.mllm.verify`."""
+
     schema: dict[str, Any] | None = None
     """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 
     def __post_init__(self) -> None:
         if self.form not in OPENING:
             raise ValueError(f"question.form must be explained or direct, got {self.form!r}")
+        if self.tries < 1:
+            raise ValueError(f"question.tries must be >= 1, got {self.tries}")
         unknown = [name for name in self.channels or () if name not in CHANNELS]
         if unknown:
             raise ValueError(f"unknown channel {unknown[0]!r}; channels are {', '.join(CHANNELS)}")

@@ -176,11 +176,14 @@ def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: in
     if max_tokens is not None and max_tokens > settings.limits.max_tokens:
         raise ApiError("invalid_request", f"max_tokens is {max_tokens}, the limit limits.max_tokens is "
                        f"{settings.limits.max_tokens}", param="max_tokens")  # fmt: skip
+    if options.tries > settings.retry.tries:
+        raise ApiError("invalid_request", f"tries is {options.tries}, the limit retry.tries is {settings.retry.tries}",
+                       param="tries")  # fmt: skip
     text = sampling.pop("text", None) or options.question
     return Question(
         form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
         channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)), guided=options.guided,
-        own_hints=options.hints, max_tokens=max_tokens, **sampling,
+        own_hints=options.hints, tries=options.tries, max_tokens=max_tokens, **sampling,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Ways of asking that go around any system: hints of small readers first, and others, as options of `load_system`.
+"""Ways of asking that go around any system, as options of `load_system`: hints of small readers, several attempts.
 
-    load_system("openai:MODEL@http://host/v1", hints="nano")
+    load_system("openai:MODEL@http://host/v1", hints="nano", tries=3, tone="varied")
     cuewise eval ravdess --data DATA --system nano --option hints=own
 """
 
@@ -16,7 +16,23 @@ def wrapped(system: System, ways: dict[str, Any]) -> System:
     """The system asked in these ways. Raises SystemLoadError."""
     if ways.get("hints"):
         system = hinted(system, str(ways["hints"]))
+    if "tries" in ways:
+        system = retrying(system, ways)
+    elif alone := [name for name in ("tone", "token_budget") if name in ways]:
+        raise SystemLoadError(f"option {alone[0]} says how to try again, so it needs tries, e.g. tries=3")
     return system
+
+
+def retrying(system: System, ways: dict[str, Any]) -> System:
+    """With several attempts at answers that are malformed or contradicted."""
+    from cuewise.mllm.systems.retrying import RetryingSystem
+
+    try:
+        budget = ways.get("token_budget")
+        return RetryingSystem(system, int(ways["tries"]), str(ways.get("tone", "plain")),
+                              None if budget is None else int(budget))  # fmt: skip
+    except ValueError as error:
+        raise SystemLoadError(str(error)) from error
 
 
 def hinted(system: System, reader: str) -> System:
