@@ -69,6 +69,9 @@ class Row(BaseModel):
     reasoning: str | None = None
     task: str | None = None
     instruction: str | None = None
+    options: list[str] = Field(default_factory=list)
+    """Answers to choose from; the right one is the row's label."""
+
     statement: Statement | None = None
     chosen: str | None = None
     rejected: str | None = None

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cuewise.data_recipes.corpora import TableError, read
 from cuewise.data_recipes.schema import Row
+from cuewise.eval.multiple_choice import option_order, presented
 from cuewise.eval.scoring import read_jsonl
 from cuewise.eval.suites.suite import Dataset, SuiteError
 from cuewise.eval.truths import truth_of
@@ -142,7 +143,8 @@ def sample_of(name: str, dataset: Dataset, row: Row, root: Path) -> Sample | Non
     truth = truth_of(row, dataset, f"data set `{name}`")
     if truth is None:
         return None
-    return Sample(name, row.id, truth, groups_of(row), shown_clip(row, dataset, root), row.instruction,
+    question = presented(row, option_order(row, dataset.option_seed)) if row.options else row.instruction
+    return Sample(name, row.id, truth, groups_of(row), shown_clip(row, dataset, root), question,
                   row.statement.text if row.statement else None)  # fmt: skip
 
 

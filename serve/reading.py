@@ -12,7 +12,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.prompts import MAX_CONTEXT_CHARS
 from cuewise.mllm.question import Question
+from cuewise.mllm.retrieval import relevant
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
 from cuewise.serve.media.files import CHUNK, clean_name
@@ -158,12 +160,16 @@ def make_clip(
     """The clip of a request. Raises ApiError."""
     if picture is None and sound is not None:
         picture, sound = sound, None
+    context = context or options.context
+    if options.retrieve and context:
+        query = " ".join(filter(None, (options.question, options.statement, transcript or options.transcript)))
+        context = relevant(context, query, MAX_CONTEXT_CHARS)
     name = options.name or next((found.name for found in (picture, sound) if found and found.name), None)
     try:
         return Clip(
             path=None if picture is None else str(picture.path), audio=None if sound is None else str(sound.path),
             start=options.start, end=options.end, transcript=transcript or options.transcript, words=options.words,
-            language=options.language, context=context or options.context, person=options.person,
+            language=options.language, context=context, person=options.person,
             id=clean_name(name) if name else "clip",
         )  # fmt: skip
     except ValueError as error:

@@ -44,6 +44,7 @@ class EmotionOptions(Strict):
     words: list[Word] = Field(default_factory=list, max_length=5000, description="What is said, with times.")
     language: Annotated[str, Field(max_length=35)] | None = None
     context: Text | None = Field(None, description="What the model should know besides.")
+    retrieve: bool = Field(False, description="Of a long context show the parts that speak of the question or words.")
     form: Literal["explained", "direct"] = Field("explained", description="With cues and reasoning, or labels only.")
     channels: list[Channel] | None = Field(None, min_length=1, max_length=4, description="Use these channels only.")
     guided: bool = Field(False, description="Let a grammar forbid answers that are not of the form.")

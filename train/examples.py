@@ -29,6 +29,9 @@ from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
 
 SHARD = 100
+NO_INPUT = {"options"}
+"""Fields of a row that no prepared tensor depends on."""
+
 CHANNELS = ("face", "voice", "words")
 
 if TYPE_CHECKING:
@@ -147,7 +150,7 @@ def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaC
     }  # fmt: skip
     total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
     for item, speed in rows:
-        total.update(f"{item if isinstance(item, int) else item.model_dump_json()} {speed}\n".encode())
+        total.update(f"{item if isinstance(item, int) else item.model_dump_json(exclude=NO_INPUT)} {speed}\n".encode())
     return total.hexdigest()[:16]
 
 

@@ -89,6 +89,9 @@ class Dataset:
     slices: list[str] = field(default_factory=list)
     """Groups for which the primary metric is shown by itself: speaker, language, tier, task or a demographic field."""
 
+    option_seed: int | None = None
+    """Options of multiple-choice rows are shown in an order drawn from it and the row's id; as written without."""
+
     max_tokens: int | None = None
     folds: str | None = None
     """Group that names the test fold of a sample, for fold protocols."""

@@ -20,7 +20,7 @@ from cuewise.mllm.report import EmotionReport
 Form = Literal["explained", "direct"]
 
 
-WAYS = ("hints", "tries", "tone", "token_budget")
+WAYS = ("hints", "tries", "tone", "token_budget", "staged")
 """Options that go around a system."""
 
 SHOWN_MEDIA = MediaConfig(num_frames=8, frame_size=448, detector="none")

@@ -16,11 +16,24 @@ def wrapped(system: System, ways: dict[str, Any]) -> System:
     """The system asked in these ways. Raises SystemLoadError."""
     if ways.get("hints"):
         system = hinted(system, str(ways["hints"]))
+    if ways.get("staged"):
+        system = staged(system, ways["staged"])
     if "tries" in ways:
         system = retrying(system, ways)
     elif alone := [name for name in ("tone", "token_budget") if name in ways]:
         raise SystemLoadError(f"option {alone[0]} says how to try again, so it needs tries, e.g. tries=3")
     return system
+
+
+def staged(system: System, options: Any) -> System:
+    """With long texts searched and answered in stages; `true`, or a mapping of `StagedConfig`."""
+    from cuewise.mllm.config_tools import from_dict
+    from cuewise.mllm.systems.staged import StagedConfig, StagedSystem
+
+    try:
+        return StagedSystem(system, from_dict(StagedConfig, {} if options is True else options, "staged."))
+    except ValueError as error:
+        raise SystemLoadError(f"option {error}") from error
 
 
 def retrying(system: System, ways: dict[str, Any]) -> System:
