@@ -78,6 +78,9 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         })  # fmt: skip
         self._frozen: set[str] = set()
         self._adapter_parts: list[nn.Module] = []
+        self.row_kinds: list[Any] = []
+        """States of mechanisms in the language model that must know which rows are media; see `engine.kinds`."""
+
         self.adapter: Any | None = None
         """What `cuewise.mllm.adapters` put into this model."""
 

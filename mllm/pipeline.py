@@ -57,12 +57,14 @@ class Analyzer:
     def load(
         cls, model: str | Path = "nano", *, media: MediaConfig | None = None, speech_to_text: str | None = None,
         device: str = "cpu", engine: str = "slot", adapter: str | Path | None = None,
+        realloc: dict[str, Any] | None = None,
     ) -> "Analyzer":  # fmt: skip
         """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError.
 
         `adapter` is a folder or the name of a training run; inside `analyzer.model.adapter.off()` it has no effect.
+        `realloc` moves attention between modalities, with the options of `cuewise.mllm.adapters.attn_realloc`.
         """
-        loaded, processor, name = load_model(model, device, adapter)
+        loaded, processor, name = load_model(model, device, adapter, realloc)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
     def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:
@@ -147,7 +149,7 @@ class Analyzer:
 
 
 def load_model(
-    model: str | Path, device: str = "cpu", adapter: str | Path | None = None
+    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, realloc: dict[str, Any] | None = None
 ) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:
     """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError."""
     try:
@@ -166,6 +168,13 @@ def load_model(
         try:
             name = f"{name}+{load_for_answers(loaded, adapter)}"
         except AdapterError as error:
+            raise AnalyzeError(str(error)) from error
+    if realloc is not None:
+        from cuewise.mllm.adapters.attn_realloc import install_realloc
+
+        try:
+            install_realloc(loaded, realloc)
+        except ValueError as error:
             raise AnalyzeError(str(error)) from error
     return loaded, processor, name
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from cuewise.mllm.adapters.spans import span_ids
 from cuewise.mllm.assemble import Answered, build_report
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Completion, EngineRequest, SamplingParams, TokenEvent
@@ -131,10 +132,11 @@ class Stages:
                 frequency_penalty=question.frequency_penalty, logprobs=True,
             )  # fmt: skip
             work.prompt_tokens = len(ids) + len(opening)
+            kinds = self.kinds(ids, len(opening))
             grammar = grammar_of(question, work.media.duration_s or None, self._channels(work))
         return EngineRequest(
-            id=key, segments=[rows, opening] if opening else [rows], sampling=sampling, deadline_s=deadline_s,
-            grammar=grammar,
+            id=key, segments=[rows, opening] if opening else [rows], kinds=kinds, sampling=sampling,
+            deadline_s=deadline_s, grammar=grammar,
         )  # fmt: skip
 
     def conclude(self, work: Work, written: Written) -> Answer:
@@ -174,6 +176,12 @@ class Stages:
         counts = self.processor.plan.num_tokens(tensors.lengths)
         kept = min(answer_tokens, self.max_length // 2)
         return self.processor.prompt_ids(prompt, counts, max_tokens=self.max_length - kept - 8)
+
+    def kinds(self, ids: list[int], more: int) -> list[int] | None:
+        """What each prompt position is, with `more` of text behind; None unless the model asks."""
+        if not self.model.row_kinds:
+            return None
+        return [*span_ids(torch.tensor(ids), self.processor.plan.tokens.placeholders).tolist(), *[0] * more]
 
     def _channels(self, work: Work) -> list[str]:
         """Channels a cue may speak of."""

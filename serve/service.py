@@ -94,7 +94,9 @@ class Service:
 
         options, threads = self.settings.engine, self.settings.model_threads
         torch.set_num_threads(threads)
-        model, processor, name = load_model(self.settings.model, self.settings.device, self.settings.adapter)
+        model, processor, name = load_model(
+            self.settings.model, self.settings.device, self.settings.adapter, self.settings.realloc
+        )
         stages = Stages(model, processor, name=name, speech_to_text=self.settings.speech_to_text)
         more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
         engine = make_engine(options.name, stages, **more)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -174,6 +174,9 @@ class Settings:
     model: str = "nano"
     adapter: str | None = None
     """Adapter to load on the model: a folder, or the name of a training run."""
+
+    realloc: dict[str, Any] | None = None
+    """Attention is moved between modalities: `tau`, `gamma`, `target`, `layers`; nothing leaves it alone."""
 
     host: str = "127.0.0.1"
     port: int = 8000

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
+from cuewise.mllm.engine.kinds import telling
 from cuewise.mllm.engine.kv import PromptCache, SlotCache
 from cuewise.mllm.engine.prefix import PrefixCache
 from cuewise.mllm.engine.reading import FAULTS, Reader
@@ -280,10 +281,11 @@ class SlotEngine(Queued):
         visible = -(-(max(row.length for row in rows) + 1) // self.options.bucket) * self.options.bucket
         self._slots.aim(low, low + len(rows), positions, visible)
         mask = torch.arange(visible, device=device)[None] <= positions[:, None]
-        output = self.decoder(
-            inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
-            position_ids=positions[:, None], past_key_values=self._slots, use_cache=True,
-        )  # fmt: skip
+        with telling(self.decoder, [row.sample.ticket.request for row in rows], visible):
+            output = self.decoder(
+                inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
+                position_ids=positions[:, None], past_key_values=self._slots, use_cache=True,
+            )  # fmt: skip
         return output.logits[:, -1]
 
     def _choose(self, rows: list[_Row], logits: Tensor) -> list[TokenEvent]:

@@ -20,6 +20,9 @@ class CuewiseSystem:
 
     def __init__(self, analyzer: Analyzer, folder: Path | None = None, adapter: Path | None = None):
         self.analyzer, self.name, self.folder, self.adapter = analyzer, analyzer.name, folder, adapter
+        self.realloc: dict[str, Any] | None = None
+        """Options under which attention is moved, for `describe`."""
+
         self.own_hints = False
         """Whether each prompt begins with what the model's own heads say."""
 
@@ -31,11 +34,14 @@ class CuewiseSystem:
         except AnalyzeError as error:
             raise SystemLoadError(str(error)) from error
         name = options.get("adapter")
-        return cls(analyzer, model_folder(spec), None if name is None else adapter_folder(name))
+        system = cls(analyzer, model_folder(spec), None if name is None else adapter_folder(name))
+        system.realloc = options.get("realloc")
+        return system
 
     def describe(self) -> dict[str, Any]:
         adapter = {} if self.adapter is None else {"adapter_sha256": weights_hash(self.adapter)}
         hints = {"hints": "own"} if self.own_hints else {}
+        hints |= {"realloc": self.realloc} if self.realloc else {}
         return {"kind": "cuewise", "model": self.name, **model_facts(self.analyzer.model, self.folder), **adapter,
                 **hints, "engine": type(self.analyzer.engine).__name__}  # fmt: skip
 
