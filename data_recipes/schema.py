@@ -66,6 +66,9 @@ class Row(BaseModel):
     aus: dict[str, float] = Field(default_factory=dict)
     frame_labels: list[FrameLabel] = Field(default_factory=list)
     cues: list[Cue] = Field(default_factory=list)
+    layers: dict[Literal["factual", "abstract", "intent"], str] = Field(default_factory=dict)
+    """What happens, what it means, what the person wants: descriptions that never run into each other (VideoMind)."""
+
     reasoning: str | None = None
     task: str | None = None
     instruction: str | None = None

@@ -31,6 +31,9 @@ TASKS: dict[str, str] = {
     "transcribe": "What is said?",
     "sentiment": "Positive, negative or neutral?",
     "statement": "Correct or Incorrect?",
+    "factual": "What happens?",
+    "abstract": "What does it mean?",
+    "intent": "What does the person want?",
 }
 """Task -> its question. `emotions` takes the question of its form; the cue tasks are answered by cue lines alone."""
 

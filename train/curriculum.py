@@ -40,6 +40,9 @@ TASKS: dict[str, str] = {
     "transcribe": "what is said, from the voice alone",
     "sentiment": "positive, negative or neutral",
     "statement": "whether the row's statement is correct",
+    "factual": "what happens, of the row's layers",
+    "abstract": "what it means, of the row's layers",
+    "intent": "what the person wants, of the row's layers",
     "reply": "the row's chosen text, as the answer to its instruction",
 }
 """Task -> what is learnt. A row that lacks what its task needs is asked for the emotions instead, which is counted."""
@@ -266,6 +269,8 @@ def task_answer(task: str, example: Example) -> str | None:
         if row.sentiment is not None:
             return "positive" if row.sentiment > 0 else "negative" if row.sentiment < 0 else "neutral"
         return sentiment(row.labels[0]) if row.labels else None
+    if task in ("factual", "abstract", "intent"):
+        return row.layers.get(task)
     if task == "statement":
         return None if row.statement is None else "Correct" if row.statement.correct else "Incorrect"
     return row.chosen if row.instruction and row.chosen else None

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from cuewise.data_recipes.sides import check_sides
 from cuewise.mllm.adapters.lora import add_lora
 from cuewise.mllm.adapters.mose import add_mose
 from cuewise.mllm.cache import FrozenEncoders
@@ -39,6 +40,8 @@ def train_stage(
     choose_parts(model, stage)
     model.train()
     used = {key: sources[key] for one in (stage, *(earlier if stage.replay else ())) for key in one.mixture.weights}
+    if stage.objective == "heads" or {*stage.tasks} - {"reply"}:
+        check_sides({key: [example.row for example in part] for key, part in used.items()}, f"stage {name!r}")
     reader = frozen_states(model, processor, stage, states_cache)
     used = encoded(used, reader, parallel.is_main)
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))

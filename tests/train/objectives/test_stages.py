@@ -11,6 +11,7 @@ from cuewise.train.examples import Example
 from cuewise.train.objectives import OBJECTIVES
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.stages import add_adapters, objective_of, stage_loss, train_stage
+from cuewise.train.tracking import matches
 
 LABELS = ("happy", "sad", "angry", "fearful", "surprised", "disgust")
 PLAIN = {"weights": {"a": 1.0}, "augment": {"voice": False, "pictures": False}}
@@ -63,6 +64,8 @@ def test_it_learns_on_tiny_data_and_the_model_keeps_its_parts(case, tmp_path):
     log, model = trained(stage(objective, trains, **options), [example(i) for i in range(6)], tmp_path)
     assert mean(log, key, slice(-5, None)) < 0.85 * mean(log, key, slice(0, 5))
     assert set(model.state_dict()) == names and not hasattr(model, "objective")
+    logged = {name.removeprefix("s/") for line in log for name in line if name.startswith("s/")}
+    assert not [name for name in logged if not [*matches(name)]]
 
 
 def test_every_objective_is_tried_here_or_in_a_file_of_its_own():
