@@ -39,7 +39,7 @@ TASKS: dict[str, str] = {
 
 MAX_TRANSCRIPT_CHARS = 2000
 MAX_CONTEXT_CHARS = 1000
-MAX_FEEDBACK_CHARS = 2000
+MAX_ADDITION_CHARS = 2000
 _OUR_TAG = re.compile(
     r"<(\s*/?\s*(?:transcript|context|candidates|hints|statement|think|answer|confidence)\s*)>", re.IGNORECASE
 )
@@ -60,7 +60,7 @@ def build(
     present_streams: Iterable[str], form: Form = "explained", *, transcript: str | None = None,
     words: Sequence[Word] = (), context: str | None = None, task: str = "emotions", duration_s: float | None = None,
     candidates: Sequence[str] = (), statement: str | None = None, question: str | None = None,
-    hints: str | None = None, feedback: str | None = None,
+    hints: str | None = None, addition: str | None = None,
 ) -> Prompt:  # fmt: skip
     """What the model is shown and asked about one clip.
 
@@ -74,7 +74,7 @@ def build(
         statement: the statement to judge, for the task `statement`.
         question: replaces the question of the task.
         hints: what small readers say, which stands first; see `cuewise.mllm.hints`.
-        feedback: what was wrong with an answer before, which stands last; see `cuewise.mllm.retry`.
+        addition: text that stands last, e.g. what was wrong with an answer before; see `cuewise.mllm.retry`.
     """
     present = set(present_streams)
     unknown = present - {*STREAMS, "words"}
@@ -104,8 +104,8 @@ def build(
     if statement and task == "statement":
         parts.append(_section("statement", statement, MAX_CONTEXT_CHARS))
     parts.append(neutral(question) if question else TASKS[task] or FORMS[form])
-    if feedback:
-        parts.append(f"\n{neutral(feedback)[:MAX_FEEDBACK_CHARS]}")
+    if addition:
+        parts.append(f"\n{neutral(addition)[:MAX_ADDITION_CHARS]}")
     return _joined(parts)
 
 

@@ -47,8 +47,8 @@ class Question:
     own_hints: bool = False
     """Put first what the model's own heads and measurements say."""
 
-    feedback: str | None = None
-    """What was wrong with an answer before, put last."""
+    addition: str | None = None
+    """Text put last, e.g. what was wrong with an answer before."""
 
     tries: int = 1
     """Attempts at most, where whoever asks verifies answers; see `cuewise.mllm.verify`."""

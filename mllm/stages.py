@@ -247,7 +247,7 @@ def prompt_of(media: Media, tensors: ClipTensors, question: Question) -> Prompt:
         tensors.streams, question.form, transcript=media.transcript, words=media.words, context=media.context,
         task="statement" if question.statement else "emotions", duration_s=media.duration_s or None,
         candidates=question.candidates, statement=question.statement, question=question.text,
-        hints=question.hints, feedback=question.feedback,
+        hints=question.hints, addition=question.addition,
     )  # fmt: skip
 
 

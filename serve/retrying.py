@@ -28,7 +28,7 @@ async def attempts(job: Job, work: Work, taken: float, once: Once, retry: Retry)
     while not answers or outcome.is_open(job.question.tries, retry.token_budget):
         began, number = time.perf_counter(), len(answers)
         said = feedback_text(outcome.request(FEEDBACKS[retry.tone]))
-        question = replace(job.question, feedback=said, seed=job.question.seed + number)
+        question = replace(job.question, addition=said, seed=job.question.seed + number)
         turn = replace(job, question=question, id=f"{job.id}-{number}" if number else job.id)
         again = work.again(question, taken)
         again.spent_ms = {**spent, **({"retries": before} if number else {})}

@@ -56,8 +56,8 @@ class Ask:
     hints: str | None = None
     """What small readers say, put first; see `cuewise.mllm.hints`."""
 
-    feedback: str | None = None
-    """What was wrong with an answer before, put last; see `cuewise.mllm.retry`."""
+    addition: str | None = None
+    """Text put last: what was wrong with an answer before (`cuewise.mllm.retry`), or what a prompt variant adds."""
 
     max_tokens: int | None = None
     """Longest answer in tokens; None is the default of the system."""
@@ -132,7 +132,8 @@ def load_system(spec: str | Path, **options: Any) -> System:
 
     Args:
         spec: a shipped model (``nano``), a folder of one of our models, a folder of a multimodal model of transformers
-            (chosen by `model_type` in its config.json), or ``openai:MODEL@http://host:port/v1``.
+            (chosen by `model_type` in its config.json), ``openai:MODEL@http://host:port/v1``, or ``words[:LEXICON]``,
+            the words alone by tables.
         options: go to the system: `media` (a `MediaConfig`, or a mapping with the fields that differ from the default
             of this kind of system), `device`, and what the kind of system takes besides. `hints` and the other `WAYS`
             go around every system, see `cuewise.mllm.systems.ways`.
@@ -146,6 +147,9 @@ def load_system(spec: str | Path, **options: Any) -> System:
     if text.startswith("openai:"):
         made = import_module("cuewise.mllm.systems.openai_endpoint").OpenAISystem
         return made.from_spec(text, **checked(options, SHOWN_MEDIA, made.__init__))
+    if text.partition(":")[0] == "words" and not Path(text).exists():
+        checked(options, SHOWN_MEDIA)
+        return import_module("cuewise.mllm.systems.words").WordsSystem.from_spec(text)
     if model_kind(text) == "cuewise":
         made = import_module("cuewise.mllm.systems.cuewise").CuewiseSystem
         pipeline = import_module("cuewise.mllm.pipeline")

@@ -90,6 +90,6 @@ def question_of(ask: Ask) -> Question:
     """An ask in the words of the pipeline."""
     return Question(
         form=ask.form, text=None if ask.clip is None else ask.prompt, candidates=ask.candidates,
-        statement=ask.statement, hints=ask.hints, feedback=ask.feedback, max_tokens=ask.max_tokens,
+        statement=ask.statement, hints=ask.hints, addition=ask.addition, max_tokens=ask.max_tokens,
         temperature=ask.temperature, seed=ask.seed,
     )  # fmt: skip

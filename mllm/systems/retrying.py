@@ -46,7 +46,7 @@ class RetryingSystem:
         replies: dict[int, list[Reply]] = {place: [] for place in range(len(asks))}
 
         def write(requests: list[Request[int]]) -> list[Written]:
-            turns = [replace(asks[r.item], feedback=feedback_text(r), seed=asks[r.item].seed + r.attempt)
+            turns = [replace(asks[r.item], addition=_added(asks[r.item], r), seed=asks[r.item].seed + r.attempt)
                      for r in requests]  # fmt: skip
             found = list(self.system.answer(turns))
             for request, reply in zip(requests, found, strict=True):
@@ -67,6 +67,11 @@ class RetryingSystem:
 
     def close(self) -> None:
         self.system.close()
+
+
+def _added(ask: Ask, request: Request[int]) -> str | None:
+    """What stands last: the ask's own addition, then what was wrong before."""
+    return "\n".join(filter(None, (ask.addition, feedback_text(request)))) or None
 
 
 def reply_errors(ask: Ask, reply: Reply) -> list[str]:

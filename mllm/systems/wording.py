@@ -40,7 +40,7 @@ def ask_text(ask: Ask, seen: Seen, clean: Callable[[str], str] = str) -> str:
         parts.append(f'Statement: "{clean(_folded(ask.statement))}"')
     standard = STATEMENT if ask.statement else EXPLAINED if ask.form == "explained" else DIRECT
     parts.append(clean(ask.prompt) if ask.prompt else standard)
-    parts += [clean(ask.feedback)] if ask.feedback else []
+    parts += [clean(ask.addition)] if ask.addition else []
     return "\n".join(parts).encode("utf-8", "replace").decode("utf-8")
 
 
