@@ -28,7 +28,6 @@ from .wheels import (
 __all__ = [
     "LABELS", "LEVEL1_IDS", "LEVEL2_IDS", "METRIC_IDS", "PROFILES", "WHEELS", "LabelMasks", "Profile", "WheelTable",
     "circumplex_angle", "circumplex_similarity", "flagged", "flagged_labels", "level1", "level2", "listed",
-    "nearest_common",
-    "normalise", "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories", "voice_category",
-    "wheel_table",
+    "nearest_common", "normalise", "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories",
+    "voice_category", "wheel_table",
 ]  # fmt: skip
