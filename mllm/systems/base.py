@@ -132,8 +132,8 @@ def load_system(spec: str | Path, **options: Any) -> System:
 
     Args:
         spec: a shipped model (``nano``), a folder of one of our models, a folder of a multimodal model of transformers
-            (chosen by `model_type` in its config.json), ``openai:MODEL@http://host:port/v1``, or ``words[:LEXICON]``,
-            the words alone by tables.
+            (chosen by `model_type` in its config.json), ``openai:MODEL@http://host:port/v1``, ``words[:LEXICON]``, the
+            words alone by tables, or a YAML file that mixes several of these (`cuewise.mllm.systems.ensemble`).
         options: go to the system: `media` (a `MediaConfig`, or a mapping with the fields that differ from the default
             of this kind of system), `device`, and what the kind of system takes besides. `hints` and the other `WAYS`
             go around every system, see `cuewise.mllm.systems.ways`.
@@ -150,6 +150,8 @@ def load_system(spec: str | Path, **options: Any) -> System:
     if text.partition(":")[0] == "words" and not Path(text).exists():
         checked(options, SHOWN_MEDIA)
         return import_module("cuewise.mllm.systems.words").WordsSystem.from_spec(text)
+    if text.endswith((".yaml", ".yml")):
+        return import_module("cuewise.mllm.systems.ensemble").EnsembleSystem.load(text, **options)
     if model_kind(text) == "cuewise":
         made = import_module("cuewise.mllm.systems.cuewise").CuewiseSystem
         pipeline = import_module("cuewise.mllm.pipeline")
