@@ -120,17 +120,21 @@ class CritiqueModel(nn.Module):
 class Critic:
     """The resource `critic` of the reward of that name: critiques are written, then the answer is scored by each."""
 
-    def __init__(self, model: CritiqueModel, write: Callable[[str, str], Sequence[str]]):
-        self.model, self.write = model, write
+    def __init__(
+        self, model: CritiqueModel, write: Callable[[str, str], Sequence[str]],
+        prompt_of: Callable[[Any], str] = lambda sample: sample.prompt,
+    ):  # fmt: skip
+        self.model, self.write, self.prompt_of = model, write, prompt_of
 
     @torch.inference_mode()
     def __call__(self, samples: Sequence[Any]) -> list[list[float]]:
-        """Scores per sample (with `prompt` and `text`), one for each critique that `write(prompt, text)` gives."""
+        """Scores per sample, one for each critique that ``write(prompt_of(sample), sample.text)`` gives."""
         found = []
         for sample in samples:
-            critiques = list(self.write(sample.prompt, sample.text))
+            prompt = self.prompt_of(sample)
+            critiques = list(self.write(prompt, sample.text))
             many = len(critiques)
-            found.append(self.model([sample.prompt] * many, [sample.text] * many, critiques).tolist() if many else [])
+            found.append(self.model([prompt] * many, [sample.text] * many, critiques).tolist() if many else [])
         return found
 
 
