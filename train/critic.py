@@ -11,24 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from cuewise.data_recipes.preferences import KINDS
-from cuewise.data_recipes.schema import Row
-from cuewise.data_recipes.targets import row_cues
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.media import MediaConfig
-from cuewise.train.critique import PAIR_TEMPLATE, Critic, CritiqueModel
+from cuewise.train.critique import HEAD, critic_of, known_facts
 from cuewise.train.examples import Example, SourceConfig
-from cuewise.train.grpo import load, run_recipe
+from cuewise.train.grpo import run_recipe
 from cuewise.train.loop import LoopConfig, run_stage
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.preference_pairs import PRAISE, Pair, fault, make_pairs
 
 STAGE = "critic"
-HEAD = "critic.safetensors"
-CRITIQUE_TOKENS = 48
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,14 +91,6 @@ class CriticPairs:
         )  # fmt: skip
 
 
-def known_facts(row: Row) -> str:
-    """What is known about a clip, in words: what is said, which cues it shows, what is felt."""
-    parts = [f'Said: "{row.transcript}"'] if row.transcript else []
-    cues = [f"[{cue.channel}] {cue.observation}" for cue in row_cues(row)]
-    parts += [f"Cues: {'; '.join(cues)}"] if cues else []
-    return "\n".join([*parts, f"Felt: {', '.join(row.labels)}"] if row.labels else parts) or "Nothing is known."
-
-
 def train(config: CriticConfig) -> Path:
     """Run a recipe; returns the folder of the run, which holds the model and its score."""
     run_recipe(config, run, "the critic is scored whole")
@@ -130,41 +118,3 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
         save_file({key: value.cpu().contiguous() for key, value in critic.head.state_dict().items()}, out / HEAD)
     return stats
-
-
-def critic_of(model: Any, processor: Any) -> CritiqueModel:
-    """The language model of one of our models with a new score."""
-    hidden = model.get_input_embeddings().weight.shape[1]
-    return CritiqueModel(model.language_model, processor.text_ids, hidden).to(model.device)
-
-
-def load_critic(folder: str | Path, device: torch.device | str = "cpu", critiques: int = 1) -> Critic:
-    """The critic of a run. Raises ValueError when the folder is not one.
-
-    Args:
-        critiques: critiques written about each answer, over which scores are averaged; one is written greedily.
-    """
-    folder = Path(folder)
-    if not (folder / HEAD).is_file():
-        raise ValueError(f"{folder} is no critic: it has no {HEAD}; make one with a recipe of kind: critic")
-    model, processor = load(str(folder / "model"))
-    critic = critic_of(model.to(device).eval(), processor)
-    critic.head.load_state_dict(load_file(folder / HEAD))
-    return Critic(critic.eval(), lambda known, answer: write(critic, processor, known, answer, critiques),
-                  prompt_of=lambda sample: known_facts(sample.row))  # fmt: skip
-
-
-@torch.inference_mode()
-def write(critic: CritiqueModel, processor: Any, known: str, answer: str, count: int = 1, seed: int = 0) -> list[str]:
-    """Critiques of one answer, of one sentence each: the likeliest, or `count` that are drawn with a seed."""
-    ids = torch.tensor([critic.encode(PAIR_TEMPLATE.format(prompt=known, answer=answer, critique=""))],
-                       device=critic.head.weight.device)  # fmt: skip
-    draw = {"do_sample": True, "num_return_sequences": count} if count > 1 else {"do_sample": False}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        found = critic.language_model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=CRITIQUE_TOKENS,
-            pad_token_id=processor.plan.tokens.end, **draw,
-        )  # fmt: skip
-    texts = [processor.tokenizer.decode(row[ids.shape[1] :], skip_special_tokens=True) for row in found]
-    return [text.partition(".")[0].strip() + "." for text in texts]

@@ -11,7 +11,8 @@ from tiny import tiny_model, tiny_processor
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.report import Cue
 from cuewise.train import critic as critic_module
-from cuewise.train.critic import CriticConfig, CriticPairs, known_facts, load_critic
+from cuewise.train.critic import CriticConfig, CriticPairs
+from cuewise.train.critique import known_facts, load_critic
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_logprobs, rate, run
 from cuewise.train.examples import Example, SourceConfig

@@ -34,15 +34,15 @@ def load_readers(readers: Mapping[str, str], device: torch.device | str = "cpu")
 
 
 def _follow_up(name: str, device: torch.device | str) -> Any:
+    from cuewise.train.base_model import load
     from cuewise.train.critique import FollowUpScorer
-    from cuewise.train.grpo import load
 
     model, processor = load(name)
     return FollowUpScorer(model.language_model.to(device).eval(), processor.text_ids)
 
 
 def _critic(folder: str, device: torch.device | str) -> Any:
-    from cuewise.train.critic import load_critic
+    from cuewise.train.critique import load_critic
 
     return load_critic(folder, device)
 
