@@ -39,7 +39,9 @@ OVERLONG = "overlong"
 class Asked:
     """One prompt on its way: what is shown, and its group of answers."""
 
-    example: Example
+    example: Example | None
+    """None where there is no clip, as in a talk."""
+
     clip: ClipTensors
     prompt: Prompted
     text: str

@@ -10,7 +10,7 @@ from cuewise.train.sft import recipe_values
 
 KINDS = {
     "grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dpo", "DPOConfig"),
-    "critic": ("cuewise.train.critic", "CriticConfig"),
+    "critic": ("cuewise.train.critic", "CriticConfig"), "talk": ("cuewise.train.talk", "TalkConfig"),
 }  # fmt: skip
 """Kind -> module with `train(config)`, and its config. A recipe without `kind` is supervised tuning."""
 
