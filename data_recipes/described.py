@@ -8,15 +8,20 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.textualise import face_words
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.report import parse
+from cuewise.mllm.systems.base import Ask, System
 from cuewise.mllm.taxonomy import same_core, sentiment
 
 TIER = "reviewed"
 MIN_CHARS, MAX_CHARS = 200, 600
+REPLY_TOKENS = 256
 
 Say = Callable[[str], str]
 """Prompt -> text, of whatever model."""
@@ -74,6 +79,34 @@ def describe(row: Row, see: Say, hear: Say, join: Say) -> str:
         task = (f"The person is known to feel {', '.join(row.labels)}. Join this into one explanation of exactly that, "
                 "cues first; where a channel points elsewhere, say so.")  # fmt: skip
     return join("\n".join([*parts, task])).strip()
+
+
+def described(
+    rows: Iterable[Row], root: str | Path, see: System, hear: System, join: System, crowd: Mapping[str, System]
+) -> Iterator[Described]:
+    """Each row with media, described by these systems and read by the crowd.
+
+    Args:
+        root: folder that media paths are relative to.
+        crowd: reader -> system; the first label of its direct answer is its vote, and one without a label has none.
+    """
+    for row in rows:
+        if not row.media:
+            continue
+        clip = row.clip(root)
+        text = describe(row, _sayer(see, clip), _sayer(hear, clip), _sayer(join, None))
+        votes = {name: parse(_reply(system, clip, None)).labels for name, system in crowd.items()}
+        yield Described(row, text, crowd={name: labels[0] for name, labels in votes.items() if labels})
+
+
+def _sayer(system: System, clip: Clip | None) -> Say:
+    return lambda prompt: _reply(system, clip, prompt)
+
+
+def _reply(system: System, clip: Clip | None, prompt: str | None) -> str:
+    """What a system writes; nothing where it fails, so that the row is dropped as too short."""
+    asked = Ask(id="described", clip=clip, prompt=prompt, form="direct", max_tokens=REPLY_TOKENS)
+    return next(iter(system.answer([asked]))).text
 
 
 def peak_frame(frames: Sequence[Mapping[str, float]], units: Sequence[str] | None = None) -> int:

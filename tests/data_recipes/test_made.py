@@ -1,4 +1,4 @@
-"""`cuewise data make` and `explain`: rows of rows on the command line, with media that is still found."""
+"""`cuewise data make`, `describe` and `explain`: rows of rows on the command line, with media that is still found."""
 
 import json
 
@@ -86,3 +86,26 @@ def test_a_system_explains_known_labels_and_what_is_right_is_kept(source, tmp_pa
     kept = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["id"] for row in kept] == ["r0", "r1"] and kept[0]["media"] == {"audio": "../in/a0.wav"}
     assert "kept 2 rows" in capsys.readouterr().out
+
+
+def test_systems_describe_clips_and_a_crowd_decides(source, tmp_path, capsys, monkeypatch):
+    class Sayer:
+        def __init__(self, name):
+            self.name = name
+
+        def answer(self, asks):
+            for ask in asks:
+                feels = next((label for label in ("sad", "angry") if f"feel {label}" in (ask.prompt or "")), "happy")
+                said = {"see": "A wide smile.", "hear": "A high voice.", "crowd": "<answer>happy</answer>",
+                        "join": f"{'The corners of the mouth are up and the voice is high. ' * 5}So: {feels}."}
+                assert (ask.clip is None) == (self.name == "join") == ("Seen: A wide smile." in (ask.prompt or ""))
+                yield Reply(id=ask.id, text=said[self.name], usage={})
+
+    monkeypatch.setattr("cuewise.mllm.systems.base.load_system", Sayer)
+    out = tmp_path / "out.jsonl"
+    asked = ["data", "describe", str(source), str(out), "--see", "see", "--hear", "hear", "--join", "join"]
+    assert main([*asked, "--crowd", "crowd"]) == 0
+    assert capsys.readouterr().out.startswith("kept 2 rows, dropped 2 (the crowd disagrees 2)")
+    kept = list(read_jsonl(out))
+    assert [row.id for row in kept] == ["r0", "r1"] and kept[0].reasoning.endswith("So: happy.")
+    assert kept[0].media == {"audio": "in/a0.wav"} and kept[0].tier == "reviewed"
