@@ -74,7 +74,8 @@ CHECKS = {
     "kind": inside(KINDS), "rewards": lambda value: set(value) <= set(rewards()),
     "readers": lambda value: set(value) <= set(LOADERS), "preference": lambda value: from_dict(PreferenceConfig, value),
     "heads": lambda value: set(value) <= names(HeadsConfig), "media": lambda value: from_dict(MediaConfig, value),
-    "difficulty": lambda value: from_dict(DifficultyConfig, value), "conditions": lambda v: [Condition(**c) for c in v.values()],
+    "difficulty": lambda value: from_dict(DifficultyConfig, value),
+    "conditions": lambda value: [from_dict(Condition, changes) for changes in value.values()],
     "gaps": lambda value: all(len(pair) == 2 for pair in value.values()) and "gaps" in names(Dataset),
 }  # fmt: skip
 CLIP = {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 8,
