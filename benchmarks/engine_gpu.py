@@ -40,10 +40,10 @@ SHAPES = {
 class Bench:
     """Model, device and sizes of one run."""
 
-    def __init__(self, tiny: bool, device: str):
-        self.tiny, self.device = tiny, torch.device(device)
+    def __init__(self, tiny: bool, device: str, answer: int = 128, repeats: int = 2):
+        self.tiny, self.device, self.repeats = tiny, torch.device(device), repeats
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.prompt, self.answer = (32, 8) if tiny else (512, 128)
+        self.prompt, self.answer = (32, 8) if tiny else (512, answer)
         self.choice = choose("auto", self.device, self.dtype)
         torch.manual_seed(0)
         config = Qwen3Config(**SHAPES[tiny], max_position_embeddings=8192, tie_word_embeddings=False,
@@ -101,7 +101,7 @@ def decode(bench: Bench, rows: int, limit: dict[str, float]) -> dict[str, float]
             pass
 
     ids = prompts.to(bench.device)
-    slot = bench.seconds(run, 2)
+    slot = bench.seconds(run, bench.repeats)
     before = engine.stats()
     run()
     after = engine.stats()
@@ -112,7 +112,8 @@ def decode(bench: Bench, rows: int, limit: dict[str, float]) -> dict[str, float]
     moved = bench.weight_bytes + kv_bytes * torch.empty(0, dtype=bench.dtype).element_size()
     with torch.inference_mode():
         plain = bench.seconds(lambda: bench.model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=bench.answer), 2)  # fmt: skip
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=bench.answer
+        ), bench.repeats)  # fmt: skip
     return {
         "rows": rows, "slot_tokens_per_s": written / slot, "generate_tokens_per_s": written / plain,
         "step_ms": step * 1000, "share_of_bandwidth": moved / step / limit["bytes_per_s"],
@@ -172,13 +173,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 8, 32, 64])
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--answer", type=int, default=128, help="tokens of each answer; 32 takes a minute on a GPU")
+    parser.add_argument("--repeats", type=int, default=2, help="timed runs per figure, of which the median is taken")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the script itself")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("no CUDA GPU is visible; try `--tiny --device cpu`", file=sys.stderr)
         return 2
-    bench = Bench(options.tiny, options.device)
+    bench = Bench(options.tiny, options.device, options.answer, options.repeats)
     limit = limits(bench)
     figures = {
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "cpu", "tiny": options.tiny,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from cuewise.data_recipes.corpora.ravdess_au import AU_WORDS, in_words
+from cuewise.data_recipes.corpora.ravdess_au import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.evidence.claims import read_claim
 from cuewise.mllm.evidence.observe import observe
@@ -29,7 +29,7 @@ _VOWELS = re.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûąęő]+", re.
 
 def face_words(aus: Mapping[str, float]) -> str:
     """Action unit intensities (0-5) in words, strongest first; units that nobody named are left out."""
-    return in_words({unit: value for unit, value in aus.items() if unit in AU_WORDS})
+    return in_words(dict(aus))
 
 
 def tone_words(measurements: Measurements, most: int = 4) -> str:

@@ -71,6 +71,8 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
             if is_dataclass(option) and isinstance(value, dict):
                 return from_dict(option, value, path + ".")
         return value
+    if origin is Literal and isinstance(value, bool) and value not in args:
+        value = next((word for word in (("yes", "on") if value else ("no", "off")) if word in args), value)  # YAML's no
     if origin is Literal and value not in args:
         raise ValueError(f"`{path}` must be one of {', '.join(map(str, args))}, got {value!r:.80}")
     if origin is list and args:

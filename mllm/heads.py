@@ -126,6 +126,33 @@ class StreamHead(nn.Module):
         return Reading(logits, self.va(pooled).tanh() if self.va is not None else None, pooled)
 
 
+class CommitteeHead(nn.Module):
+    """One `StreamHead` for each member of a committee: states [B, N, sum of parts] -> the mean of what they read.
+
+    While training each clip is read by one member, drawn at random, so that every member learns for itself.
+    """
+
+    def __init__(self, parts: list[int], config: HeadsConfig):
+        super().__init__()
+        self.parts = list(parts)
+        self.members = nn.ModuleList(StreamHead(channels, config) for channels in parts)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Reading:
+        """states [B, N, C], mask [B, N] -> reading of B clips; logits are log-probabilities."""
+        found = [head(part, mask) for head, part in zip(self.members, states.split(self.parts, -1))]
+        chosen = None
+        if self.training:
+            chosen = torch.randint(len(found), (len(states),), device=states.device)
+
+        def joined(values: list[Tensor]) -> Tensor:
+            every = torch.stack(values)
+            return every.mean(0) if chosen is None else every[chosen, torch.arange(len(states), device=states.device)]
+
+        logits = None if found[0].logits is None else joined([one.logits.float().log_softmax(-1) for one in found])
+        va = None if found[0].va is None else joined([one.va for one in found])
+        return Reading(logits, va, joined([one.pooled for one in found]))
+
+
 class ActionUnitHead(nn.Module):
     """Intensity of facial action units, 0 to 5, in every state: [B, N, C] -> [B, N, A]."""
 

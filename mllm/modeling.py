@@ -225,6 +225,17 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
                 raise ValueError(f"prompt {index}: {error}") from None
         return torch.stack(rows)
 
+    def batch_rows(self, input_ids: Tensor, encoded: EncodedBatch) -> Tensor:
+        """What `prompt_batch` makes of `encoded.split()`, without taking the batch apart: [B, L] -> [B, L, d]."""
+        places = {slot: input_ids == placeholder for slot, placeholder in self.plan.tokens.placeholders.items()}
+        given = {slot: item.mask.sum(1) for slot, item in encoded.streams.items()}
+        if not torch.stack([(here.sum(1) == given.get(slot, 0)).all() for slot, here in places.items()]).all():
+            return self.prompt_batch(input_ids, encoded.split())  # says which clip and stream
+        rows = self.get_input_embeddings()(input_ids)
+        for slot, item in encoded.streams.items():
+            rows = rows.masked_scatter(places[slot].unsqueeze(-1), item.tokens[item.mask].to(rows))
+        return rows
+
     def packed_rows(
         self, input_ids: Tensor, layout: PackedLayout, media_tokens: Sequence[MediaTokens] | None
     ) -> Tensor:
@@ -274,10 +285,12 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if streams:
                 encoded = self.encode_batch(streams)
-                media_tokens = encoded.split()
+                media_tokens = encoded.split() if packed is not None else None
             continued = past_key_values is not None and past_key_values.get_seq_length() > 0
             if packed is not None:
                 inputs_embeds = self.packed_rows(input_ids, packed, media_tokens)
+            elif encoded is not None:
+                inputs_embeds = self.batch_rows(input_ids, encoded)
             elif continued and media_tokens is None:
                 inputs_embeds = self.get_input_embeddings()(input_ids)
             else:

@@ -8,15 +8,25 @@ from cuewise.mllm.tokenizer import default_token_ids
 
 
 def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) -> CuewiseConfig:
-    """The shipped model: about 5 million weights, trained from nothing.
+    """The shipped model: about 8 million weights, trained from nothing.
 
-    Rows for the language model: voice 8 and a summary, face 8 and a summary, scene 2, words 1, fused 1.
+    Rows for the language model: voice 8 and a summary, face 8 and a summary, scene 2, words 1, context 1, fused 1.
 
     Args:
         vocab_size: size of the tokenizer; also the rows of the transcript encoder's own table.
         tokens: `token_ids(tokenizer)`; not needed for a tokenizer made by `train_tokenizer`.
     """
-    timed = {"hidden": 192}
+    timed, voice = {"hidden": 192}, {"prosody": [24, 32, 48], "keep_level": True}
+
+    def text(max_tokens: int) -> dict[str, Any]:
+        return {
+            "encoder": {
+                "family": "text", "vocab_size": vocab_size, "width": 128, "layers": 2, "max_tokens": max_tokens,
+            },
+            "compressor": {"name": "attn_pool", "tokens": 0, "summary": True},
+            "projector": {"hidden": 192, "times": False},
+        }  # fmt: skip
+
     streams = {
         "face": {
             "encoder": {"family": "face_actions"},
@@ -28,15 +38,14 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         },
         "voice": {
             "encoder": {
-                "family": "conv_voice", "channels": [24, 48, 80, 128], "prosody": [24, 32, 48], "keep_level": True,
+                "family": "voice_committee", "members": [
+                    {"channels": [48, 96, 160, 256], "width": 192, "keep_melody": True, **voice},
+                    {"channels": [24, 48, 80, 128], **voice},
+                ],
             },
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
         },
-        "words": {
-            "encoder": {"family": "text", "vocab_size": vocab_size, "width": 128, "layers": 2},
-            "compressor": {"name": "attn_pool", "tokens": 0, "summary": True},
-            "projector": {"hidden": 192, "times": False},
-        },
+        "words": text(192), "context": text(288),
     }  # fmt: skip
     text_config = {
         "model_type": "qwen3", "vocab_size": vocab_size, "hidden_size": 224, "intermediate_size": 512,
@@ -46,7 +55,9 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
         "pad_token_id": (tokens or default_token_ids())["pad"],
     }  # fmt: skip
     return CuewiseConfig(
-        text_config=text_config, streams=streams, prefusion={"name": "attn2", "hidden": 96}, heads={"spoken": True},
+        text_config=text_config, streams=streams, prefusion={
+            "name": "attn2", "hidden": 96, "streams": ["face", "scene", "voice", "words"],
+        }, heads={"spoken": True},
         features={"prosody": True}, tokens=tokens,
     )  # fmt: skip
 

@@ -28,6 +28,9 @@ from cuewise.mllm.tokenizer import token_ids
 CUT_SECTIONS = ("context", "transcript")
 """Sections of a prompt that give way, in this order, when it is too long."""
 
+UNNAMED = (FUSED, "words", "context")
+"""Slots whose rows stand at the beginning of a prompt, because its text has no place for them."""
+
 _SECTION = re.compile(rf"(<({'|'.join(CUT_SECTIONS)})>)(.*?)(</\2>)", re.DOTALL)
 
 
@@ -89,9 +92,17 @@ class CuewiseProcessor(ProcessorMixin):
 
     def tensors(self, media: Media) -> ClipTensors:
         """What the encoders eat, one entry per stream that is present in `media` and known to the model."""
-        make = {"face": self._face, "scene": self._scene, "voice": self._voice, "words": self._words}
+        make = {"face": self._face, "scene": self._scene, "voice": self._voice, "words": self._words,
+                "context": self._context}  # fmt: skip
         built = {name: make[name](media, stream.encoder_config) for name, stream in self.plan.streams.items()}
         return ClipTensors({name: tensors for name, tensors in built.items() if tensors is not None})
+
+    def with_context(self, clip: ClipTensors, context: str | None) -> ClipTensors:
+        """The clip with this text about it as a stream, for models that read it so."""
+        stream = self.plan.streams.get("context")
+        read = None if stream is None else self._text(context, stream.encoder_config)
+        others = {name: given for name, given in clip.streams.items() if name != "context"}
+        return ClipTensors(others if read is None else others | {"context": read})
 
     def collate(
         self, clips: Sequence[ClipTensors], device: str | torch.device | None = None
@@ -130,7 +141,14 @@ class CuewiseProcessor(ProcessorMixin):
         return StreamTensors(*voice_features(media.samples, self.plan.features))
 
     def _words(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
-        said = (media.transcript or " ".join(word.text for word in media.words)).strip()
+        return self._text(media.transcript or " ".join(word.text for word in media.words), encoder)
+
+    def _context(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
+        return self._text(media.context, encoder)
+
+    def _text(self, text: str | None, encoder: EncoderConfig) -> StreamTensors | None:
+        """The last ids of a text; with a lexicon [N, 4], each with the place of its word."""
+        said = (text or "").strip()
         ids = self.text_ids(said)[-encoder.max_tokens :]
         if not ids:
             return None
@@ -166,7 +184,7 @@ class CuewiseProcessor(ProcessorMixin):
         """A prompt from `cuewise.mllm.prompts.build` as ids, up to where the answer begins.
 
         Args:
-            parts: strings, and slots with a `stream`. `words` and `fused` rows, which the text does not mention, come
+            parts: strings, and slots with a `stream`. Rows of `UNNAMED` slots, which the text does not mention, come
                 first.
             present: {slot: rows} from `num_tokens`. A slot that is not present writes nothing.
             max_tokens: longest prompt; context and then transcript give way, media never does.
@@ -185,7 +203,7 @@ class CuewiseProcessor(ProcessorMixin):
         """(section that may be cut or "", ids) in order; with `cut`, strings are taken apart at their sections."""
         ids = self.plan.tokens
         pieces: list[tuple[str, list[int]]] = [("", [ids.user])]
-        pieces += [("", self._slot_ids(slot, present)) for slot in (FUSED, "words") if slot not in named]
+        pieces += [("", self._slot_ids(slot, present)) for slot in UNNAMED if slot not in named]
         for part in parts:
             pieces += self._text_pieces(part, cut) if isinstance(part, str) else [
                 ("", self._slot_ids(part.stream, present))
@@ -200,7 +218,7 @@ class CuewiseProcessor(ProcessorMixin):
         twice = [slot for slot in named if named.count(slot) > 1]
         if twice:
             raise ValueError(f"the prompt shows {twice[0]} twice; each stream has one place")
-        lost = [slot for slot in present if slot not in named and slot not in (FUSED, "words")]
+        lost = [slot for slot in present if slot not in named and slot not in UNNAMED]
         if lost:
             raise ValueError(
                 f"{lost[0]} has {present[lost[0]]} rows but no place in the prompt; build the prompt with this stream "

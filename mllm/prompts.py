@@ -65,7 +65,8 @@ def build(
     """What the model is shown and asked about one clip.
 
     Args:
-        present_streams: the streams that have tokens, of scene, face, voice (`words` is read from the transcript).
+        present_streams: the streams that have tokens, of scene, face, voice (`words` is read from the transcript,
+            `context` from the context).
         transcript, words: what is said; without a transcript it is put together from the words.
         context: free text of the caller, e.g. what happened before.
         task: one of `TASKS`.
@@ -77,9 +78,9 @@ def build(
         addition: text that stands last, e.g. what was wrong with an answer before; see `cuewise.mllm.retry`.
     """
     present = set(present_streams)
-    unknown = present - {*STREAMS, "words"}
+    unknown = present - {*STREAMS, "words", "context"}
     if unknown:
-        raise ValueError(f"unknown stream {sorted(unknown)[0]!r}; streams are {', '.join(STREAMS)}, words")
+        raise ValueError(f"unknown stream {sorted(unknown)[0]!r}; streams are {', '.join(STREAMS)}, words, context")
     if form not in FORMS:
         raise ValueError(f"unknown answer form {form!r}; forms are {', '.join(FORMS)}")
     if task not in TASKS:

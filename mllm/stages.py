@@ -97,7 +97,8 @@ class Stages:
         with timed(work, "encode"):
             work.tensors = self.processor.tensors(work.media)
             if question.channels is not None:
-                kept = {name: given for name, given in work.tensors.streams.items() if name in question.channels}
+                kept = {name: given for name, given in work.tensors.streams.items()
+                        if name in question.channels or name not in CHANNELS}
                 work.tensors = ClipTensors(kept)
         return work
 
@@ -210,7 +211,7 @@ class Stages:
         fused = {} if tokens.logits is None else _shares(labels, tokens.logits / temperature)
         channels = {}
         for name, reading in tokens.readings.items():
-            if reading.logits is None:
+            if reading.logits is None or name not in CHANNELS:
                 continue
             shares = _shares(labels, reading.logits)
             label = max(shares, key=shares.get)

@@ -18,11 +18,14 @@ from cuewise.mllm.encoders.features import MelConfig
 from cuewise.mllm.fusion import FusionConfig
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS, FUSIONS
 
-STREAMS = ("face", "scene", "voice", "words")
+STREAMS = ("face", "scene", "voice", "words", "context")
+"""What a clip may have. `context` is text of the caller about the clip; it is no channel that a cue may speak of."""
+
 FUSED = "fused"
 SLOTS = (*STREAMS, FUSED)
 INPUT_KINDS = {
     "face": ("images",), "scene": ("images",), "voice": ("log_mel", "samples"), "words": ("token_ids",),
+    "context": ("token_ids",),
 }  # fmt: skip
 
 
@@ -66,7 +69,7 @@ class TokenIds:
     user: int
     assistant: int
     placeholders: dict[str, int]
-    """slot (face, scene, voice, words, fused) -> the id that a media row takes the place of."""
+    """slot (face, scene, voice, words, context, fused) -> the id that a media row takes the place of."""
 
     begins: dict[str, int]
     """slot -> the id written before its rows."""

@@ -11,9 +11,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 PAD, END, USER, ASSISTANT, MEDIA_END = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|media_end|>"
-_SLOTS = ("face", "scene", "voice", "words", "fused")
+_SLOTS = ("face", "scene", "voice", "words", "fused", "context")
 PLACEHOLDERS = {slot: f"<|{slot}|>" for slot in _SLOTS}
 BEGINS = {slot: f"<|{slot}_begin|>" for slot in _SLOTS}
+LATER_SLOTS = ("context",)
+"""Slots that older tokenizers have no tokens for; models that were trained with these have no such stream."""
+
 SPECIAL_TOKENS = (PAD, END, USER, ASSISTANT, *PLACEHOLDERS.values(), *BEGINS.values(), MEDIA_END)
 TAG_TOKENS = ("<think>", "</think>", "<answer>", "</answer>", "<confidence>", "</confidence>")
 MIN_VOCAB = 256 + len(SPECIAL_TOKENS) + len(TAG_TOKENS)
@@ -56,16 +59,19 @@ def add_structure(tokenizer: PreTrainedTokenizerBase) -> int:
 def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """`cuewise.mllm.streams.TokenIds` of a tokenizer, as a mapping. Raises ValueError where a token is missing."""
 
+    known = tokenizer.get_vocab()
+    slots = [slot for slot in _SLOTS if slot not in LATER_SLOTS or {PLACEHOLDERS[slot], BEGINS[slot]} <= known.keys()]
+
     def identify(name: str) -> int:
-        found = tokenizer.get_vocab().get(name)
+        found = known.get(name)
         if found is None:
             raise ValueError(f"the tokenizer has no token {name}; call add_structure(tokenizer) first")
         return found
 
     return {
         "pad": identify(PAD), "end": identify(END), "user": identify(USER), "assistant": identify(ASSISTANT),
-        "placeholders": {slot: identify(name) for slot, name in PLACEHOLDERS.items()},
-        "begins": {slot: identify(name) for slot, name in BEGINS.items()}, "media_end": identify(MEDIA_END),
+        "placeholders": {slot: identify(PLACEHOLDERS[slot]) for slot in slots},
+        "begins": {slot: identify(BEGINS[slot]) for slot in slots}, "media_end": identify(MEDIA_END),
     }  # fmt: skip
 
 

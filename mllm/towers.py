@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cuewise.mllm.compressors import Projector
 from cuewise.mllm.dialogue import DialogueHead
 from cuewise.mllm.fusion import StreamStates
-from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, Reading, SpokenReading, StreamHead
+from cuewise.mllm.heads import ActionUnitHead, CommitteeHead, FusedHead, HeadsConfig, Reading, SpokenReading, StreamHead
 from cuewise.mllm.media_tokens import MediaTokens, StreamReading
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS, FUSIONS
 from cuewise.mllm.streams import FUSED, STREAMS, StreamConfig, StreamPlan
@@ -108,7 +108,8 @@ class StreamTower(nn.Module):
         self.compressor = COMPRESSORS.build(config.compressor, self.encoder.d_out)
         summary = self.compressor.config.summary
         self.projector = Projector(config.projector, self.compressor.d_out, d_model, summary)
-        self.head = StreamHead(self.encoder.d_out, heads)
+        parts = getattr(self.encoder.config, "parts", None)
+        self.head = CommitteeHead(parts, heads) if parts else StreamHead(self.encoder.d_out, heads)
         self.units = ActionUnitHead(self.encoder.d_out, units) if units else None
         self.spoken = SpokenReading(len(heads.labels), d_model) if heads.spoken and heads.labels and summary else None
 

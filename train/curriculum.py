@@ -225,13 +225,15 @@ class Curriculum(Mixture):
             return None
         shown = example.tensors.streams if only is None else {only: example.tensors.streams[only]}
         clip = augment(ClipTensors(dict(shown)), self.config.augment, generator)
+        context = row.context if only is None else None
+        clip = self.processor.with_context(clip, context)
         hears = "words" in clip.streams and task != "transcribe"
         question = {"statement": QUESTION, "reply": row.instruction}.get(task)
         parts = build(
             clip.streams, transcript=row.transcript if hears else None, words=row.words if hears else (),
             task="emotions" if task == "reply" else task, duration_s=example.duration_s or None,
             statement=row.statement.text if task == "statement" else None, question=question,
-            context=row.context if only is None else None,
+            context=context,
         )  # fmt: skip
         return clip, self.written(parts, clip, said, "")
 

@@ -18,7 +18,7 @@ from cuewise.mllm.report import render
 from cuewise.mllm.taxonomy import valence_arousal
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.augment import AugmentConfig, augment, mix_voices, varied_context
-from cuewise.train.examples import CHANNELS, Example, only_channel
+from cuewise.train.examples import HEADS, Example, only_channel
 from cuewise.train.losses import IGNORE
 
 
@@ -40,6 +40,10 @@ class MixtureConfig:
     """Weight of the conclusion, and of an emotion named before it, relative to the other tokens of the reasoning: a cue
     that names the wrong emotion decides the answer."""
 
+    even_labels: bool = False
+    """A `heads` stage adds the logarithm of each label's share in the mixture to the logits it learns with, so that the
+    reading itself favours no frequent label (logit adjustment, arXiv:2007.07314)."""
+
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,9 @@ class Targets:
     va_known: Tensor
     aus: Tensor | None = None
     """float [B, A] action unit intensities (0-5), NaN where a row does not name the unit."""
+
+    prior: dict[str, Tensor] = field(default_factory=dict)
+    """channel -> [8] logarithm of each label's share, added to the logits in the loss."""
 
     def mix(self, channel: str, partner: Tensor, share: Tensor) -> None:
         """Labels of voices that were mixed: what else a mixed clip says is not known any more."""
@@ -132,6 +139,7 @@ class Mixture:
         self.sources, self.config, self.processor, self.units = sources, config, processor, list(units)
         words = [processor.text_ids(f" {label}") for label in COMMON_LABELS]
         self.label_tokens = {ids[0] for ids in words if len(ids) == 1}
+        self.prior = {name: self._prior(name) for name in HEADS} if config.even_labels else {}
 
     def draw(self, count: int, generator: Generator) -> list[Example]:
         """`count` samples, source by weight, then evenly within the source."""
@@ -146,8 +154,13 @@ class Mixture:
         """Samples for the heads: all streams, augmented, no text to write."""
         examples = self.draw(count, generator)
         shown = [self._shown(example.tensors) for example in examples]
-        streams = self.processor.collate([augment(clip, self.config.augment, generator) for clip in shown])
+        varied = [augment(clip, self.config.augment, generator) for clip in shown]
+        if self.reads("context"):
+            varied = [self.processor.with_context(clip, varied_context(example.row, self.config.augment, generator))
+                      for clip, example in zip(varied, examples)]  # fmt: skip
+        streams = self.processor.collate(varied)
         targets = head_targets(examples, self.units)
+        targets.prior = self.prior
         whole = torch.tensor([len(clip.streams) == len(e.tensors.streams) for clip, e in zip(shown, examples)])
         targets.known["all"], targets.va_known = targets.known["all"] & whole, targets.va_known & whole
         mixed = mix_voices(streams, self.config.augment, generator)
@@ -155,10 +168,24 @@ class Mixture:
             targets.mix("voice", *mixed)
         return TrainBatch([e.row.id for e in examples], streams, targets)
 
+    def _prior(self, channel: str) -> Tensor:
+        """[8] logarithm of the share of each label among the samples that are labelled for a channel; a label that no
+        sample has counts as one in a thousand."""
+        total = torch.zeros(len(COMMON_LABELS))
+        for name, weight in zip(self.names, self.weights.tolist()):
+            votes = [votes for example in self.sources[name] if (votes := example.shares(channel)) is not None]
+            if votes:
+                total += weight * torch.stack(votes).sum(0) / len(self.sources[name])
+        return (total / total.sum()).clamp(min=1e-3).log() if total.sum() else total
+
+    def reads(self, stream: str) -> bool:
+        """Whether the stage is about this stream, and the model has it."""
+        return stream in self.processor.plan.streams and (not self.config.streams or stream in self.config.streams)
+
     def _shown(self, tensors: ClipTensors) -> ClipTensors:
         """The streams that the stage is about, where the clip has one of them."""
         kept = {name: stream for name, stream in tensors.streams.items() if name in self.config.streams}
-        return ClipTensors(kept) if kept else tensors
+        return ClipTensors(kept) if kept or "context" in self.config.streams else tensors
 
     def answer_batch(self, count: int, generator: Generator) -> TrainBatch:
         """Samples for the language model: some streams left out, prompts, answers."""
@@ -172,6 +199,7 @@ class Mixture:
         explained = float(torch.rand((), generator=generator)) < self.config.explained_share
         clip = augment(kept, self.config.augment, generator)
         context = varied_context(example.row, self.config.augment, generator)
+        clip = self.processor.with_context(clip, context)
         return clip, self.ids_and_labels(example, clip, "explained" if explained else "direct", context)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str, context: str | None = None) -> Written:
@@ -231,7 +259,7 @@ def drop_streams(
 def head_targets(examples: Sequence[Example], units: Sequence[str] = ()) -> Targets:
     """Vote shares per channel and in all, ties and minorities kept; valence/arousal from the row, else from its label's
     place in the taxonomy; intensities of the action units `units` that a row names."""
-    shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*CHANNELS, "all")}
+    shares = {name: torch.zeros(len(examples), len(COMMON_LABELS)) for name in (*HEADS, "all")}
     known = {name: torch.zeros(len(examples), dtype=torch.bool) for name in shares}
     va, va_known = torch.zeros(len(examples), 2), torch.zeros(len(examples), dtype=torch.bool)
     for i, example in enumerate(examples):

@@ -91,6 +91,9 @@ class DPOConfig:
     """Shipped model or model folder to start from; also the reference."""
 
     out: str = "runs"
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     data_root: str = "data"
     cache: str = "runs/cache"
     seed: int = 0

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label
+from cuewise.data_recipes.corpora.ravdess_au import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError, load_media
@@ -37,6 +38,9 @@ ROW_OPTIONS = ("tier", "soften", "demonstrations")
 """Options of a source that change nothing but its rows, which the cache's name covers anyway."""
 
 CHANNELS = ("face", "voice", "words")
+HEADS = (*CHANNELS, "context")
+"""Streams whose reading is trained; what a context tells is measured in the face, or else speaks of the whole clip."""
+
 
 if TYPE_CHECKING:
     from cuewise.data_recipes.synthetic.corpus import SyntheticClip
@@ -92,7 +96,8 @@ class SourceConfig:
     """Nearest other rows of the source that stand in each row's context, with their labels."""
 
     actions: bool = False
-    """Each row of a sound gets the face actions that `ravdess_au` measured in the same take, in words (`context`)."""
+    """Each row gets the actions of its face in words (`context`): those that `ravdess_au` measured in the same take, or
+    those of a synthetic clip."""
 
 
 @dataclass(slots=True)
@@ -105,9 +110,11 @@ class Example:
     source: str
 
     def shares(self, channel: str) -> Tensor | None:
-        """Vote shares over the common labels [8] for `face`, `voice`, `words` or `all`; None when nobody voted."""
-        votes = self.row.votes.get(channel)
-        if votes is None and (channel == "all" or channel == only_channel(self.row)):
+        """Vote shares over the common labels [8] for one of `HEADS` or `all`; None when nobody voted."""
+        if channel == "context" and self.row.context is None:
+            return None
+        votes = self.row.votes.get("face" if channel == "context" and self.row.aus else channel)
+        if votes is None and (channel in ("all", "context") or channel == only_channel(self.row)):
             votes = dict.fromkeys(self.row.labels if channel == "words" else self.row.labels[:1], 1.0)
         shares = torch.zeros(len(COMMON_LABELS))
         for label, number in (votes or {}).items():
@@ -290,6 +297,8 @@ def _synthesise(seed: int, media: MediaConfig, config: SourceConfig) -> tuple[Ro
                 words=list(made.row.words), id=made.row.id)  # fmt: skip
     if config.face == "none":
         return spoken_row(made.row), load_media(clip, media), None
+    if config.actions and made.row.aus:
+        made.row.context = in_words(made.row.aus)
     known = made.face is not None and config.face == "known"
     return made.row, load_media(clip, media), known_actions(made, media) if known else None
 

@@ -45,6 +45,9 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     parallel = Parallel(config.hardware, str(out))
     if parallel.shards:
         raise ValueError(f"{needs_whole}; set hardware.parallel=ddp")
+    if config.hardware.batch_workers:
+        raise ValueError(f"a {config.kind} recipe draws its batches with the model that learns, so no other process "
+                         "can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
     with parallel.main_first():
         out.mkdir(parents=True, exist_ok=True)
         (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
@@ -57,7 +60,7 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     model.to(parallel.device)
     run(model, processor, sources, config, out, parallel)
     parallel.accelerator.end_training()
-    return finish(model, processor, config.init, out) if parallel.is_main else out / "model"
+    return finish(model, processor, config.init, out, config.stored) if parallel.is_main else out / "model"
 
 
 def run(
@@ -140,7 +143,9 @@ def choose_parts(
         model.train_only(*trains)
 
 
-def finish(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, init: str, out: Path) -> Path:
+def finish(
+    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, init: str, out: Path, stored: str = "float32"
+) -> Path:  # fmt: skip
     """Store the adapter where there is one, and the model with it merged."""
     from cuewise.train.sft import save
 
@@ -151,4 +156,4 @@ def finish(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, 
 
         save_adapter(model, out / "adapter", base=init)
         model.adapter.merge()
-    return save(model, processor, out / "model")
+    return save(model, processor, out / "model", stored)

@@ -144,6 +144,9 @@ class GRPOConfig:
     out: str = "runs"
     """Folder for checkpoints, logs and the finished model (`out`/`name`)."""
 
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     data_root: str = "data"
     cache: str = "runs/cache"
     seed: int = 0

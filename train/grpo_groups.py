@@ -175,6 +175,7 @@ class Groups:
         """The prompt of an example: the one that serving and supervised tuning write, with the answer's opening."""
         row, rollout = example.row, self.config.rollout
         clip = drop_streams(example.tensors, rollout.stream_dropout, generator)
+        clip = self.processor.with_context(clip, row.context)
         expected = expected_rows(self.processor.plan, clip, self.config.requires, row.id)
         said = "words" in clip.streams
         parts = build(

@@ -10,6 +10,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,8 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from cuewise.train.averaging import WeightAverage
 from cuewise.train.checkpoints import Checkpoints
 from cuewise.train.parallel import Batch, LossFn, Parallel, weighted_mean
+from cuewise.train.prefetch import Drawn, drawn_batches
 from cuewise.train.tracking import JsonLog, progress, write_table
 
 Batches = Callable[[int, torch.Generator], Batch]
@@ -66,6 +69,10 @@ class LoopConfig:
     grad_clip: float = 1.0
     """Gradients are scaled down to this norm."""
 
+    average: float = 0.0
+    """Decay of a running average of the trained weights, e.g. 0.999: validation looks at the average, and the stage
+    ends with it. 0 keeps none."""
+
     gradient_checkpointing: bool = False
     """Compute the layers of the language model again in the backward pass instead of keeping their activations."""
 
@@ -106,6 +113,8 @@ class LoopConfig:
             raise ValueError(f"schedule must be cosine, linear or constant, got {self.schedule!r}")
         if self.patience and not self.evaluate_every:
             raise ValueError(f"patience is {self.patience} but evaluate_every is 0; set evaluate_every, e.g. to 100")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average is a decay in [0, 1), got {self.average:g}")
         self.betas = tuple(self.betas)
         self.micro_size()
 
@@ -211,6 +220,7 @@ class _Stage:
         self.progress, more = self.checkpoints.resume(self.model, optimizer)
         parallel.load_state(more.get("parallel"))
         optimizer = parallel.accelerator.prepare_optimizer(optimizer)
+        self.average = WeightAverage(self.model, config.average, more.get("average")) if config.average else None
         if parallel.is_main:
             self.log.rewind(self.name, self.progress.step)
         stats: dict[str, float] = {}
@@ -218,29 +228,36 @@ class _Stage:
         if config.gradient_checkpointing:
             _recompute(self.model, True)
         steps = [] if self.progress.stopped else progress(self.name, first, config.steps, parallel.is_main)
+        drawn = drawn_batches(batches, self._seeds(first if steps else config.steps), parallel.config.batch_workers)
         for step in steps:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config) * group["scale"]
-            stats = self._step(step, step_module, optimizer, batches)
+            stats = self._step(step, step_module, optimizer, next(drawn))
+            if self.average is not None:
+                self.average.update(step)
             rate = (step + 1 - first) * config.batch_size / (time.monotonic() - began)
             if self._finish(step + 1, stats | {"lr": learning_rate(step, config), "samples_per_s": rate},
                             optimizer, validate):  # fmt: skip
                 break
         if config.gradient_checkpointing:
             _recompute(self.model, False)
+        if self.average is not None:
+            self.average.put()
         if config.evaluate_every:
             self.checkpoints.load_best(self.model)
         return stats
 
-    def _step(self, step: int, module: nn.Module, optimizer: Any, batches: Batches) -> dict[str, float]:
+    def _seeds(self, first: int) -> list[tuple[int, list[int]]]:
+        """(step, seed of each of this process's micro-batches) from `first` on."""
+        parts = range(self.parallel.rank, self.config.parts(self.parallel.size), self.parallel.size)
+        return [(step, [step_seed(self.run_seed, self.name, step, part) for part in parts])
+                for step in range(first, self.config.steps)]  # fmt: skip
+
+    def _step(self, step: int, module: nn.Module, optimizer: Any, drawn: Drawn) -> dict[str, float]:
         """One optimizer step over this process's micro-batches."""
         parallel, parts = self.parallel, self.config.parts(self.parallel.size)
-        mine = list(range(parallel.rank, parts, parallel.size))
-        drawn = []
-        for part in mine:
-            seed = step_seed(self.run_seed, self.name, step, part)
-            drawn.append((seed, parallel.move(batches(step, torch.Generator().manual_seed(seed)))))
         weights = [float(getattr(batch, "weight", len(batch.ids))) for _, batch in drawn]
+        drawn = [(seed, parallel.move(batch)) for seed, batch in drawn]
         total = parallel.sum([sum(weights)])[0]
         collected = []
         for index, (seed, batch) in enumerate(drawn):
@@ -288,11 +305,16 @@ class _Stage:
             named = {f"{self.name}/{key}": value for key, value in (stats | evaluated).items()}
             self.parallel.accelerator.log(named, step=step)
         if self._due(step, config.save_every) or ends:
-            self.checkpoints.save(state, self.model, optimizer, main, parallel=self.parallel.state())
+            more = {} if self.average is None else {"average": self.average.state()}
+            self.checkpoints.save(state, self.model, optimizer, main, parallel=self.parallel.state(), **more)
         return ends
 
     def _evaluate(self, validate: Validate) -> dict[str, float]:
         """Validation numbers; keeps the weights when they are the best so far."""
+        with nullcontext() if self.average is None else self.average.shown():
+            return self._validated(validate)
+
+    def _validated(self, validate: Validate) -> dict[str, float]:
         config, state = self.config, self.progress
         self.model.eval()
         with torch.no_grad(), self.parallel.autocast():

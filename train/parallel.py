@@ -36,7 +36,12 @@ class HardwareConfig:
     trackers: list[str] = field(default_factory=list)
     """Where numbers go besides log.jsonl: tensorboard, wandb, or whatever else accelerate offers and is installed."""
 
+    batch_workers: int = 0
+    """Processes that draw and vary the batches of coming steps while the model learns; 0 draws them in between."""
+
     def __post_init__(self) -> None:
+        if self.batch_workers < 0:
+            raise ValueError(f"hardware.batch_workers must be >= 0, got {self.batch_workers}")
         for name, known in (("parallel", ("ddp", "fsdp2")), ("precision", ("no", "bf16", "fp16")),
                             ("device", ("auto", "cpu"))):  # fmt: skip
             if getattr(self, name) not in known:

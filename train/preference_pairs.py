@@ -144,6 +144,7 @@ class Prompter:
         self, pair: Pair, clip: ClipTensors, said: RowText, answers: Sequence[str], addition: str | None = None
     ) -> Shown:
         row, has_words = pair.example.row, "words" in clip.streams
+        clip = self.processor.with_context(clip, row.context)
         form = "explained" if "<think>" in pair.chosen else "direct"
         parts = build(
             clip.streams, form, transcript=said[0] if has_words else None, words=said[1] if has_words else (),

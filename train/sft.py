@@ -11,9 +11,10 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from cuewise.mllm.config_tools import from_dict, load_yaml, override
 from cuewise.mllm.folders import model_folder
@@ -66,9 +67,14 @@ class SFTConfig:
     data: OwnClipsConfig | None = None
     """Your own clips with a table of labels; they become the source `mine`, and a part of them its validation."""
 
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig] = field(default_factory=dict)
+    """Name -> rows. The vocabulary is learnt from all of them; those that no stage draws from are not prepared."""
+
     validation: dict[str, SourceConfig] = field(default_factory=dict)
     """Sources that are never trained on: confidence is calibrated on them when the stages are done."""
 
@@ -102,7 +108,9 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
         (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
         torch.manual_seed(config.seed)
         model, processor = start(config, out)
-        sources, validation = prepare(config.sources, config, processor), prepare(config.validation, config, processor)
+        drawn = {name for stage in config.stages.values() for name in stage.mixture.weights}
+        used = {name: source for name, source in config.sources.items() if name in drawn}
+        sources, validation = prepare(used, config, processor), prepare(config.validation, config, processor)
     if config.hardware.trackers:
         parallel.accelerator.init_trackers("logs")
     if config.data is not None:
@@ -131,7 +139,7 @@ def finish(
         if model.adapter.kind == "mose":
             return folder
         model.adapter.merge()
-    return save(model, processor, out / "model")
+    return save(model, processor, out / "model", config.stored)
 
 
 def take_own_clips(config: SFTConfig, out: Path) -> None:
@@ -196,12 +204,19 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
     return model, CuewiseProcessor.from_config(model.config, tokenizer)
 
 
-def save(model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, folder: Path) -> Path:
+def save(
+    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, folder: Path, stored: str = "float32"
+) -> Path:  # fmt: skip
     """Write the finished model so that the folder is whole or not there."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model.eval().save_pretrained(part)
     processor.save_pretrained(part)
+    if stored == "float16":
+        for file in part.glob("*.safetensors"):
+            weights = {name: value.half() if value.is_floating_point() else value
+                       for name, value in load_file(file).items()}  # fmt: skip
+            save_file(weights, file, metadata={"format": "pt"})
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder

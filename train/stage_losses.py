@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.train.data import Targets, TrainBatch
-from cuewise.train.examples import CHANNELS
+from cuewise.train.examples import HEADS
 from cuewise.train.losses import masked_intensity_loss, next_token_loss, soft_cross_entropy, valence_arousal_loss
 from cuewise.train.packing import pack_written, row_loss
 
@@ -20,14 +20,15 @@ def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tup
 def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor | float]]:
     """The heads' loss on an encoded batch."""
     total, stats = torch.zeros(()), {}
-    for name in CHANNELS:
+    for name in HEADS:
         stream = encoded.streams.get(name)
         if stream is None:
             continue
         known = targets.known[name] & stream.present
         if not known.any():
             continue
-        loss, found = soft_cross_entropy(stream.reading.logits, targets.shares[name], known, smoothing=0.05)
+        logits = stream.reading.logits + targets.prior.get(name, 0.0)
+        loss, found = soft_cross_entropy(logits, targets.shares[name], known, smoothing=0.05)
         total = total + loss
         stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
         va_loss, _ = valence_arousal_loss(stream.reading.va, targets.va, targets.va_known & known)
@@ -60,7 +61,7 @@ def answers_loss(
                            [text.weights for text in texts]).to(batch.input_ids.device)  # fmt: skip
         output = model(**row.inputs, **batch.streams)
     else:
-        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.streams)
+        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False, **batch.streams)
     rows = sum(int(stream.mask.sum()) for stream in output.encoded.streams.values())
     if rows == 0:
         raise ValueError(f"no media reached the model in this batch; samples {', '.join(batch.ids)}")

@@ -28,6 +28,8 @@ LOG_NAMES: dict[str, str] = {
     "voice/accuracy": "accuracy of the voice's reading",
     "words/loss": "cross-entropy of the words' reading",
     "words/accuracy": "accuracy of the words' reading",
+    "context/loss": "cross-entropy of the reading of the context",
+    "context/accuracy": "accuracy of the reading of the context",
     "all/loss": "cross-entropy of all present streams together",
     "all/accuracy": "accuracy of all present streams together",
     "va/loss": "valence/arousal: sum of 1 - CCC + 3 MSE",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from cuewise.data_recipes.corpora.ravdess_au import AU_WORDS, in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.targets import target
 from cuewise.mllm.evidence.claims import degrees, phrase, vocabulary
@@ -44,7 +45,7 @@ def build_tokenizer(
 
 
 def texts(config: VocabularyConfig, sources: dict[str, SourceConfig], data_root: Path) -> Iterator[str]:
-    """Transcripts, prompts and answers; the closed vocabulary of claims often enough to become whole tokens."""
+    """Transcripts, prompts and answers; claims and face actions often enough for their words to become whole tokens."""
     for source in sources.values():
         for row in islice(_rows(source, data_root), config.texts_per_source):
             yield row.transcript or ""
@@ -56,6 +57,8 @@ def texts(config: VocabularyConfig, sources: dict[str, SourceConfig], data_root:
             for degree in degrees(channel, attribute, direction):
                 line = phrase(channel, Claim(attribute=attribute, direction=direction, degree=degree))
                 yield from [f"[{channel} 0.40-1.25] {line} => "] * REPEATS
+    for unit, value in zip(AU_WORDS, range(100, 400)):
+        yield from [in_words({unit: value / 100})] * REPEATS
 
 
 def _rows(source: SourceConfig, data_root: Path) -> Iterator[Row]:

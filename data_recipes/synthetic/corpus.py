@@ -6,7 +6,7 @@ Everything follows from the seed and the config. Which emotion each channel show
 conflicts are settled in conflict.py; here the plan is drawn, spoken and written down as a `Row`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from cuewise.data_recipes.synthetic.face import (
 )
 from cuewise.data_recipes.synthetic.face_geometry import UNITS
 from cuewise.data_recipes.synthetic.plan import ClipPlan, PlannedCue, plan_clip, speaker_stream, split_of_seed, stream
-from cuewise.data_recipes.synthetic.voice import VoiceEvent, VoiceProgram, synthesize
+from cuewise.data_recipes.synthetic.voice import TooManyWordsError, VoiceEvent, VoiceProgram, synthesize
 from cuewise.mllm.evidence.claims import DEGREES, direction, phrase
 from cuewise.mllm.evidence.words import occurrences
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
@@ -37,6 +37,9 @@ __all__ = ["LICENCE", "SynthConfig", "SyntheticClip", "make_clip", "plan_clip", 
 
 LICENCE = "CC0-1.0"
 SOURCE = "cuewise synthetic corpus"
+LONGER_S = 0.25
+"""Steps in which a clip is lengthened whose words do not fit."""
+
 AU_INTENSITY = ((0.8, 1.3), (1.8, 2.7), (3.6, 4.8))
 """Intensity range of an action unit shown slightly, clearly, strongly."""
 
@@ -86,7 +89,7 @@ def make_clip(seed: int, config: SynthConfig | None = None, *, pictures: bool = 
     """
     config = config or SynthConfig()
     plan = plan_clip(seed, config)
-    samples, words = synthesize(_voice_program(plan, config))
+    samples, words = _spoken(plan, config)
     face = frames = None
     if "face" in plan.present:
         face = _face_program(plan, config, samples)
@@ -94,6 +97,18 @@ def make_clip(seed: int, config: SynthConfig | None = None, *, pictures: bool = 
     row = _row(plan, words, face, config)
     sound = samples if "voice" in plan.present else None
     return SyntheticClip(frames, config.fps, sound, row, plan.duration_s, face)
+
+
+def _spoken(plan: ClipPlan, config: SynthConfig) -> tuple[np.ndarray, list[Word]]:
+    """The plan's voice; pauses that leave no room for the words, which is rare, lengthen the clip."""
+    while True:
+        try:
+            return synthesize(_voice_program(plan, config))
+        except TooManyWordsError:
+            if plan.duration_s >= config.max_seconds:
+                raise
+            plan.duration_s = round(min(plan.duration_s + LONGER_S, config.max_seconds), 2)
+            plan.cues = [replace(cue, end=plan.duration_s) if cue.whole else cue for cue in plan.cues]
 
 
 def _voice_program(plan: ClipPlan, config: SynthConfig) -> VoiceProgram:

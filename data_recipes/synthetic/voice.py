@@ -47,6 +47,10 @@ MAX_SYLLABLES_PER_S = 9.0
 BASE_TREMOR_ST = 0.05
 
 
+class TooManyWordsError(ValueError):
+    """The words of a program do not fit its clip."""
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceEvent:
     """One change of the voice from `start` to `end` seconds; over the whole clip: 0 and the duration."""
@@ -170,8 +174,8 @@ def _fit(program: VoiceProgram) -> Timeline:
         low, high = wanted, MAX_SYLLABLES_PER_S
         timeline = _lay_out(program, tokens, high)
         if timeline.end > room:
-            raise ValueError(f"{len(tokens)} words do not fit a clip of {program.duration_s} s even at {high} "
-                             "syllables/s; shorten the transcript or lengthen the clip")  # fmt: skip
+            raise TooManyWordsError(f"{len(tokens)} words do not fit a clip of {program.duration_s} s even at {high} "
+                                    "syllables/s; shorten the transcript or lengthen the clip")  # fmt: skip
         for _ in range(12):
             middle = (low + high) / 2
             attempt = _lay_out(program, tokens, middle)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 MODALITIES = ("text", "visual", "audio")
-MODALITY_OF = {"face": "visual", "scene": "visual", "voice": "audio", "words": "text", "fused": "text"}
+MODALITY_OF = {"face": "visual", "scene": "visual", "voice": "audio", "words": "text", "context": "text",
+               "fused": "text"}  # fmt: skip
 """Slot of the prompt -> modality. The fused row mixes all and counts as text, which no mechanism reweighs."""
 
 

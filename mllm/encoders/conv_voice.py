@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, InputKind
 from cuewise.mllm.encoders.features import PROSODY
@@ -38,6 +39,10 @@ class ConvVoiceConfig(EncoderConfig):
     """Channels of the three stages of the melody branch; empty without. The input then has the columns of
     `features.prosody` after the bands."""
 
+    keep_melody: bool = False
+    """Each state ends with the mean of the prosody columns over its frames, so that what is written about pitch and
+    loudness does not hang on what the network was trained to tell."""
+
     channels: list[int] = field(default_factory=lambda: [32, 64, 96, 128])
     """Channels of the four stages, each a multiple of 8."""
 
@@ -65,6 +70,8 @@ class ConvVoiceConfig(EncoderConfig):
             raise ValueError(f"conv_voice.channels must be four multiples of 8, got {self.channels}")
         if len(self.prosody) not in (0, 3) or any(size % 8 for size in self.prosody):
             raise ValueError(f"conv_voice.prosody must be empty or three multiples of 8, got {self.prosody}")
+        if self.keep_melody and not self.prosody:
+            raise ValueError("conv_voice.keep_melody needs conv_voice.prosody, which says that the input has a melody")
         if self.bands % 16:
             raise ValueError(f"conv_voice.bands must be a multiple of 16, got {self.bands}")
         if self.norm not in ("batch", "group"):
@@ -74,7 +81,7 @@ class ConvVoiceConfig(EncoderConfig):
 
     @property
     def d_out(self) -> int:
-        return self.width
+        return self.width + (len(PROSODY) if self.keep_melody else 0)
 
     @property
     def columns(self) -> int:
@@ -139,7 +146,10 @@ class ConvVoice(Encoder):
         for layer in self.mix:
             x = layer(x, mask)
         times = None if times_s is None else times_s[:, ::TOTAL_STRIDE]
-        return EncoderStates(self.norm(x) * mask.unsqueeze(-1), mask, times)
+        states = self.norm(x) * mask.unsqueeze(-1)
+        if self.config.keep_melody:
+            states = torch.cat([states, block_means(melody, padded).to(states.dtype)], -1)
+        return EncoderStates(states, mask, times)
 
     def _follow(self, melody: Tensor, mask: Tensor | None) -> Tensor:
         """[B, T, `PROSODY`] -> [B, ceil(T / 8), channels of the last stage]."""
@@ -153,6 +163,15 @@ def _stage_mean(x: Tensor, valid: Tensor | None) -> Tensor:
     """[B, C, T, F], zeros at invalid steps -> mean of each clip [B, C]."""
     bands = x.mean(3)
     return bands.mean(2) if valid is None else bands.sum(2) / valid.sum(1, keepdim=True)
+
+
+def block_means(values: Tensor, mask: Tensor | None) -> Tensor:
+    """[B, T, F] -> [B, ceil(T / 8), F]: mean over the valid frames of each state; zeros where there are none."""
+    valid = values.new_ones(values.shape[:2]) if mask is None else mask.to(values.dtype)
+    missing = -values.shape[1] % TOTAL_STRIDE
+    values = functional.pad(values * valid.unsqueeze(-1), (0, 0, 0, missing)).unflatten(1, (-1, TOTAL_STRIDE))
+    counts = functional.pad(valid, (0, missing)).unflatten(1, (-1, TOTAL_STRIDE)).sum(2, keepdim=True)
+    return values.sum(2) / counts.clamp(min=1)
 
 
 def normalise_clip(values: Tensor, mask: Tensor, eps: float = 1e-3) -> Tensor:

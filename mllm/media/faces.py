@@ -106,7 +106,7 @@ class CascadeDetector:
         import cv2
 
         folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
-        if folder is None:
+        if folder is None or not hasattr(cv2, "CascadeClassifier"):
             raise DetectorError("this OpenCV carries no face cascades; install opencv-python-headless<5")
         names = ("frontalface_alt2", "frontalface_default", "profileface")
         self._frontal, self._second, self._profile = (

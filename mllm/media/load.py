@@ -55,7 +55,6 @@ def load_media(clip: Clip, config: MediaConfig) -> Media:
 
 def _load(clip: Clip, config: MediaConfig) -> Media:
     begun = time.perf_counter()
-    detector = make_detector(config)
     start = clip.start or 0.0
     source = clip.path if clip.path is not None else clip.data
     header = None if source is None else inspect(source, config)
@@ -73,7 +72,7 @@ def _load(clip: Clip, config: MediaConfig) -> Media:
     _check_something(clip, header, seen, sound, media)
     if seen is not None:
         _show(seen, media, config)
-        _find_face(seen, clip, detector, config, media)
+        _find_face(seen, clip, make_detector(config), config, media)
     if sound is not None:
         media.samples = sound.samples
         media.problems += sound.problems

@@ -21,10 +21,9 @@ def test_a_malformed_answer_is_tried_again_up_to_the_limit_and_costs_are_told(cl
     assert timing["total"] == pytest.approx(sum(value for name, value in timing.items() if name != "total"), abs=0.2)
 
 
-def test_an_answer_that_passes_at_once_is_the_same_as_without(client):
-    options = {"form": "direct", "guided": True}
-    once, thrice = chat(client, **options), chat(client, **options, tries=3)
-    assert not once["choices"][0]["message"]["emotion"]["problems"]
+def test_an_answer_that_passes_at_once_is_the_same_as_without(client, monkeypatch):
+    monkeypatch.setattr("cuewise.serve.retrying.report_errors", lambda *_: [])
+    once, thrice = chat(client, form="direct"), chat(client, form="direct", tries=3)
     assert thrice["usage"]["completion_tokens"] == once["usage"]["completion_tokens"]
     assert thrice["choices"][0]["message"]["content"] == once["choices"][0]["message"]["content"]
 

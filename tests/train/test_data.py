@@ -11,7 +11,7 @@ from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.augment import AugmentConfig, augment
 from cuewise.train.data import Mixture, MixtureConfig, drop_streams, head_targets
 from cuewise.train.examples import Example
-from cuewise.train.losses import IGNORE
+from cuewise.train.losses import IGNORE, soft_cross_entropy
 from cuewise.train.stages import answers_loss, heads_loss
 
 
@@ -136,3 +136,18 @@ def test_a_mixture_of_an_unknown_source_names_the_known_ones():
 
 def test_a_clip_without_streams_stays_as_it_is():
     assert augment(ClipTensors({}), AugmentConfig(), torch.Generator()).streams == {}
+
+
+def test_even_labels_learn_a_reading_that_favours_no_frequent_label():
+    rows = [example(i, votes={"voice": {"happy" if i % 4 else "sad": 1}}) for i in range(8)]
+    mixture = Mixture({"a": rows}, MixtureConfig(weights={"a": 1.0}, even_labels=True), tiny_processor())
+    prior = mixture.heads_batch(4, torch.Generator().manual_seed(0)).targets.prior["voice"]
+    happy, sad = COMMON_LABELS.index("happy"), COMMON_LABELS.index("sad")
+    torch.testing.assert_close(prior[[happy, sad]].exp(), torch.tensor([0.75, 0.25]))
+    logits = torch.zeros(8, requires_grad=True)  # a reading that knows nothing of the clip
+    shares = torch.stack([row.shares("voice") for row in rows])
+    loss, _ = soft_cross_entropy(logits.expand(8, 8) + prior, shares, torch.ones(8, dtype=torch.bool))
+    loss.backward()
+    assert logits.grad[[happy, sad]].abs().max() < 1e-2  # 0.25 without it
+    plain = Mixture({"a": rows}, MixtureConfig(weights={"a": 1.0}), tiny_processor())
+    assert plain.heads_batch(4, torch.Generator().manual_seed(0)).targets.prior == {}

@@ -26,11 +26,14 @@ from cuewise.train.rewards.base import Entry
 from cuewise.train.rewards.judgment import critique_reward
 from cuewise.train.rewards.readers import load_readers
 
+GOOD, BAD = "Yes.", "No."
+"""Critiques that a tiny model learns to write in seconds."""
+
 ANSWER = "<think>\n[voice] pitch clearly {}\n</think>\n<answer>happy</answer>"
 
 
-def examples(cue: str = "higher"):
-    known = [Cue(channel="voice", observation=f"pitch clearly {cue}", supports=["happy"])]
+def examples():
+    known = [Cue(channel="voice", observation="pitch clearly higher", supports=["happy"])]
     row = Row(id="clip", corpus="toy", labels=["happy"], transcript="we won", cues=known)
     return [Example(row.model_copy(update={"id": f"clip{i}"}), clip, 1.0, "toy") for i, clip in enumerate(clips())]
 
@@ -62,7 +65,7 @@ def test_blamed_tokens_become_unlikely_and_the_rest_of_the_answer_stays(tmp_path
     choose_parts(model, chosen.trains, {}, 0)
     batch = Preferences(model, processor, pairs(), chosen, 3).batch(pairs())
     optimizer = torch.optim.Adam(model.language_model.parameters(), 5e-3)
-    for _ in range(65):
+    for _ in range(85):
         taught = [answer_logprobs(model, processor, shown, "teaching") for shown in (batch.own, batch.judged)]
         optimizer.zero_grad()
         sum(-(logp * mask).sum() / mask.sum() for logp, mask, _ in taught).backward()
@@ -87,7 +90,7 @@ def test_blamed_tokens_become_unlikely_and_the_rest_of_the_answer_stays(tmp_path
 
 def config(**changes) -> CriticConfig:
     values = {"name": "critic", "init": "none", "sources": {"toy": SourceConfig(kind="rows")},
-              "corruptions": ["flipped"], "loop": loop(60, 3e-3, 4)}  # fmt: skip
+              "corruptions": ["flipped"], "loop": loop(70, 5e-3, 4)}  # fmt: skip
     return CriticConfig(**(values | changes))
 
 
@@ -97,18 +100,25 @@ def critic(tmp_path_factory):
     torch.manual_seed(0)
     out = tmp_path_factory.mktemp("critic")
     model, processor = tiny_model(), tiny_processor()
-    known = [replace(one, row=one.row.model_copy(update={"corpus": "synthetic", "id": f"{cue}_{one.row.id}"}))
-             for cue in ("higher", "lower") for one in examples(cue)]  # fmt: skip
     chosen = config()
     choose_parts(model, chosen.trains, {}, 0)
-    critic_module.run(model, processor, {"toy": known}, chosen, out)
+    with pytest.MonkeyPatch.context() as short:
+        short.setattr("cuewise.train.critic.PRAISE", GOOD)
+        short.setattr("cuewise.train.critic.fault", lambda pair, kind: BAD)
+        critic_module.run(model, processor, {"toy": examples()}, chosen, out)
     model.save_pretrained(out / "model")
     processor.save_pretrained(out / "model")
     return out
 
 
-def sample(said: str, known: str = "higher") -> RewardSample:
-    return RewardSample.read("?", ANSWER.format(said), examples(known)[0].row)
+def samples() -> list[RewardSample]:
+    """A right answer and one with the opposite cue."""
+    pair = made()[0]
+    return [RewardSample.read("?", text, pair.example.row) for text in (pair.chosen, pair.rejected["flipped"])]
+
+
+def made() -> list[Pair]:
+    return make_pairs(examples(), ["flipped"])
 
 
 def test_a_critic_learns_to_rank_and_to_criticise(critic):
@@ -119,14 +129,15 @@ def test_a_critic_learns_to_rank_and_to_criticise(critic):
 
 def test_the_stored_critic_writes_and_scores_what_the_reward_asks(critic):
     read = load_readers({"critic": str(critic)})["critic"]
-    good, bad = critique_reward([sample("higher"), sample("lower")], critic=read)
-    assert good > bad
-    said = read.write(known_facts(sample("higher").row), sample("higher").text)
-    assert said == read.write(known_facts(sample("higher").row), sample("higher").text) and said[0].endswith(".")
-    several = load_critic(critic, critiques=3)([sample("higher")])
-    assert len(several[0]) == 3
-    scores = [read.model(["k"], ["a"], [text]).item() for text in (PRAISE, fault(pairs()[0], "flipped"))]
-    assert scores[0] != scores[1]
+    good, bad = critique_reward(samples(), critic=read)
+    assert good > 0 > bad
+    written = [read.write(known_facts(one.row), one.text) for one in samples()]
+    assert written == [[GOOD], [BAD]]
+    several = load_critic(critic, critiques=3)(samples())
+    assert [len(scores) for scores in several] == [3, 3]
+    facts, said = known_facts(samples()[0].row), samples()[0].text
+    praised, blamed = (read.model([facts], [said], [critique]).item() for critique in (GOOD, BAD))
+    assert praised > blamed
     with pytest.raises(ValueError, match=r"is no critic: it has no critic\.safetensors"):
         load_critic(critic / "model")
 
@@ -138,7 +149,6 @@ def test_pairs_come_with_praise_and_fault():
     assert all("is the opposite" in critique for _, critique in batch.rejected)
     with pytest.raises(ValueError, match="no clip gives a preference pair"):
         CriticPairs([], 2)
-    assert make_pairs(examples(), ["flipped"])[0].rejected["flipped"] != make_pairs(examples(), ["flipped"])[0].chosen
 
 
 def test_recipes_name_the_models_that_rewards_read_with(critic, tmp_path):
@@ -154,8 +164,8 @@ def test_recipes_name_the_models_that_rewards_read_with(critic, tmp_path):
     recipe = GRPOConfig(**values, rewards=entries, readers=readers)
     choose_parts(model, recipe.trains, {}, 0)
     mixture = Mixture({"toy": examples()}, MixtureConfig(weights={"toy": 1.0}), processor)
-    made = Groups(model, processor, mixture, rollout_engine(model, processor, recipe), recipe, size=2)
-    batch = made(0, torch.Generator().manual_seed(0))
+    groups = Groups(model, processor, mixture, rollout_engine(model, processor, recipe), recipe, size=2)
+    batch = groups(0, torch.Generator().manual_seed(0))
     for name in entries:
         earned = [row[f"reward/{name}"] for row in batch.rows]
         assert len(set(earned)) > 1 and all(0 <= value <= 1 for value in earned)
@@ -163,6 +173,6 @@ def test_recipes_name_the_models_that_rewards_read_with(critic, tmp_path):
         GRPOConfig(**values, rewards=entries, readers={"follow_up": "nano"})
     with pytest.raises(RewardError, match="no reward of this recipe needs the reader `critik`"):
         GRPOConfig(**values, rewards={"exact": Entry()}, readers={"critik": "x"})
-    listed = pairs()[:1]
+    listed = made()[:1]
     rate(listed, {"critique": Entry()}, 5.0, load_readers({"critic": str(critic)}))
     assert listed[0].margin > 0

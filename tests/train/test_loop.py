@@ -291,3 +291,72 @@ def test_mixed_precision_trains_in_bf16_and_keeps_float32_weights(tmp_path):
 def test_sharding_needs_several_processes():
     with pytest.raises(ValueError, match="fsdp2 but only one process runs"):
         Parallel(HardwareConfig(device="cpu", parallel="fsdp2"))
+
+
+def test_batches_that_other_processes_draw_give_the_same_weights(tmp_path):
+    plain, ahead = model(), model()
+    cut = config(micro_batches=2, steps=6)
+    run_stage("s", plain, points, squared, cut, tmp_path / "a")
+    run_stage("s", ahead, points, squared, cut, tmp_path / "b", parallel=Parallel(HardwareConfig(batch_workers=2)))
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), ahead.state_dict().values()))
+
+
+def test_an_error_in_a_drawing_process_ends_the_run(tmp_path):
+    def dies(step: int, generator: torch.Generator) -> Points:
+        raise StopError("no such sample")
+
+    with pytest.raises(StopError, match="no such sample"):
+        run_stage("s", model(), dies, squared, config(), tmp_path, parallel=Parallel(HardwareConfig(batch_workers=1)))
+
+
+def test_a_stage_with_an_average_ends_with_it_and_resumes_to_the_same_one(tmp_path):
+    seen = []
+
+    def watched(net: nn.Module, batch: Points) -> tuple[torch.Tensor, dict]:
+        seen.append(net[0].weight.detach().clone())
+        return squared(net, batch)
+
+    averaged, resumed = model(), model()
+    run_stage("s", averaged, points, watched, config(average=0.5, steps=4), tmp_path / "whole")
+    last = model()
+    run_stage("s", last, points, squared, config(steps=4), tmp_path / "last")
+    wanted = seen[0]
+    for step, weight in enumerate([*seen[1:], last[0].weight.detach()]):
+        wanted = torch.lerp(wanted, weight, 1 - min(0.5, (1 + step) / (10 + step)))
+    torch.testing.assert_close(averaged[0].weight.detach(), wanted)
+
+    def dies(step: int, generator: torch.Generator) -> Points:
+        if step == 2:
+            raise StopError
+        return points(step, generator)
+
+    with pytest.raises(StopError):
+        run_stage("s", model(), dies, squared, config(average=0.5, steps=4, save_every=1), tmp_path / "killed")
+    run_stage("s", resumed, points, squared, config(average=0.5, steps=4, save_every=1), tmp_path / "killed")
+    assert all(torch.equal(a, b) for a, b in zip(averaged.state_dict().values(), resumed.state_dict().values()))
+
+
+def test_validation_looks_at_the_average_and_training_goes_on_from_the_last_weights(tmp_path):
+    looked = []
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        looked.append(net[0].weight.detach().clone())
+        return {"valid/loss": float(len(looked))}
+
+    seen = []
+
+    def watched(net: nn.Module, batch: Points) -> tuple[torch.Tensor, dict]:
+        seen.append(net[0].weight.detach().clone())
+        return squared(net, batch)
+
+    run_stage("s", model(), points, watched, config(average=0.9, steps=4, evaluate_every=2), tmp_path / "a",
+              validate=validate)  # fmt: skip
+    plain: list[torch.Tensor] = []
+
+    def noted(net: nn.Module, batch: Points) -> tuple[torch.Tensor, dict]:
+        plain.append(net[0].weight.detach().clone())
+        return squared(net, batch)
+
+    run_stage("s", model(), points, noted, config(steps=4), tmp_path / "b")
+    assert all(torch.equal(a, b) for a, b in zip(seen, plain))
+    assert not torch.equal(looked[0], seen[2])

@@ -15,7 +15,7 @@ from cuewise.train.media_gate import MediaLostError, count_rows, expected_rows, 
 from cuewise.train.packing import pack_answers
 from cuewise.train.rollout import SharedPrefixRollout, roll_out
 
-SLOTS = ("face", "scene", "voice", "words", "fused")
+SLOTS = ("face", "scene", "voice", "words", "fused")  # those of the tiny model
 
 
 def rollout(model, prompts):
@@ -60,7 +60,7 @@ def test_honest_passes_count_every_row():
     prompts = prompted(model)
     rollout(model, prompts)
     totals = loss_pass(model, prompts)
-    assert totals == {slot: sum(p.expected.get(slot, 0) for p in prompts) for slot in SLOTS}
+    assert totals == {slot: sum(p.expected.get(slot, 0) for p in prompts) for slot in [*SLOTS, "context"]}
     assert totals["voice"] == 10 and totals["fused"] == 3
 
 

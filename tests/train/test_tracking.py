@@ -4,14 +4,16 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 import torch
 from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
-from cuewise.mllm.config_tools import from_dict
+from cuewise.mllm.config_tools import from_dict, override
 from cuewise.train.curriculum import TASKS, Curriculum, StageConfig
 from cuewise.train.examples import Example
 from cuewise.train.loop import LoopConfig
+from cuewise.train.parallel import HardwareConfig
 from cuewise.train.stages import stage_loss
 from cuewise.train.tracking import LOG_NAMES, JsonLog, matches, read_tables, write_table
 
@@ -59,3 +61,10 @@ def test_tables_are_read_back_in_order(tmp_path):
         write_table(tmp_path, "s", step, [{"id": "x", "answer": str(step)}])
     assert [row["step"] for row in read_tables(tmp_path, "s")] == [3, 20]
     assert write_table(tmp_path, "s", 4, []) is None
+
+
+def test_the_word_no_is_a_word_where_an_option_has_it_as_a_choice():
+    values = override({"precision": "bf16"}, ["precision=no"])
+    assert from_dict(HardwareConfig, values).precision == "no"
+    with pytest.raises(ValueError, match="`parallel` must be one of ddp, fsdp2, got False"):
+        from_dict(HardwareConfig, {"parallel": False})

@@ -126,3 +126,10 @@ def test_voice_cues_of_held_out_clips_are_in_the_sound():
     total = sum(verdicts.values())
     assert total > 50 and verdicts["not_measurable"] / total < 0.1
     assert verdicts["supported"] / (verdicts["supported"] + verdicts["contradicted"]) > 0.93
+
+
+def test_pauses_that_leave_no_room_for_the_words_lengthen_the_clip():
+    planned = plan_clip(1000302, SynthConfig())
+    made = make_clip(1000302, SynthConfig(), pictures=False)
+    assert planned.duration_s < made.duration_s <= 6.0
+    assert made.row.words[-1].end <= made.duration_s and len(made.row.words) == 16

@@ -21,6 +21,12 @@ FAMILIES = {
     "conv_voice": {"family": "conv_voice", "bands": 16, **CONV},
     "conv_voice group": {"family": "conv_voice", "bands": 16, "norm": "group", "temporal": "attention", **CONV},
     "conv_voice melody": {"family": "conv_voice", "bands": 16, "prosody": [8, 8, 8], "keep_level": True, **CONV},
+    "conv_voice melody kept": {
+        "family": "conv_voice", "bands": 16, "prosody": [8, 8, 8], "keep_melody": True, **CONV,
+    },
+    "voice_committee": {"family": "voice_committee", "members": [
+        {"bands": 16, "prosody": [8, 8, 8], "keep_melody": True, **CONV}, {"bands": 16, **CONV},
+    ]},
     "face_actions": {"family": "face_actions", "width": 16},
     "conv_face": {"family": "conv_face", "image_size": 32, **CONV},
     "conv_face group": {"family": "conv_face", "image_size": 32, "norm": "group", **CONV},

@@ -8,6 +8,7 @@ from shared_data import shared_dir
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError, load_media
+from cuewise.mllm.media.faces import DetectorError
 from cuewise.mllm.media.load import NO_WORDS
 from cuewise.mllm.report import Word
 
@@ -145,3 +146,11 @@ def test_context_and_language_are_carried(tmp_path):
 def test_a_blank_transcript_is_no_words(tmp_path):
     media = load_media(Clip(path=samples.audio_file(tmp_path, "wav"), transcript="  "), CONFIG)
     assert media.absent["words"] == NO_WORDS
+
+
+def test_sound_alone_asks_for_no_face_detector(tmp_path):
+    config = MediaConfig(detector="yunet", yunet_path=str(tmp_path / "nowhere.onnx"))
+    tone = np.sin(np.arange(16000) / 20).astype(np.float32)
+    assert present(load_media(Clip(samples=tone, sample_rate=16000), config)) == {"voice"}
+    with pytest.raises(DetectorError, match="there is no file"):
+        load_media(Clip(frames=np.zeros((4, 64, 64, 3), np.uint8), fps=4.0), config)
