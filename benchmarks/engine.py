@@ -4,9 +4,10 @@
 
 64 requests arrive together: prompts of 24-220 tokens, answers of 8-128 tokens (log-normal; the length is forced), on a
 random Qwen3 of 5 million parameters. Compared: `generate` one by one, `generate` on padded batches, transformers'
-continuous batching and the slot engine. Every way must give the same tokens. Clock: CPU seconds of the process with one
-compute thread, which other work on the machine hardly moves; medians over repeats, the ways taking turns. Latency of a
-request is the clock at its last token, since all arrive at 0.
+continuous batching and the slot engine with the attention that `cuewise serve` picks. Every way must give the same
+tokens. Clock: CPU seconds of the process with one compute thread. The ways take turns, and ratios are medians of those
+within each turn, because other work on the machine slows neighbouring runs alike. Latency of a request is the clock at
+its last token, since all arrive at 0.
 
 Then a prompt of 2,048 tokens arrives while others are written: the longest wait between two tokens of those others is
 held against the time that the prompt takes in one piece.
@@ -15,6 +16,7 @@ held against the time that the prompt takes in one piece.
 import argparse
 import json
 import logging
+import os
 import random
 import sys
 import time
@@ -29,6 +31,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.generation import ContinuousBatchingConfig
 
+from cuewise.mllm.attention import set_attention
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams
 from cuewise.mllm.engine.slot import SlotEngine
 
@@ -135,6 +138,7 @@ def continuous(model: Qwen3ForCausalLM, jobs: list[Job], slots: int) -> Outcome:
 
 
 def slot_engine(model: Qwen3ForCausalLM, jobs: list[Job], slots: int) -> Outcome:
+    set_attention(model)
     engine = SlotEngine(model, make_tokenizer(), end_ids=[], max_length=4096, slots=slots, prefix_tokens=0)
     tokens, done = [[] for _ in jobs], [0.0] * len(jobs)
     began = time.process_time()
@@ -145,6 +149,7 @@ def slot_engine(model: Qwen3ForCausalLM, jobs: list[Job], slots: int) -> Outcome
         tokens[int(event.request_id)].append(event.token_id)
         if event.finish_reason is not None:
             done[int(event.request_id)] = time.process_time() - began
+    model.set_attn_implementation("sdpa")
     return Outcome(tokens, done)
 
 
@@ -153,8 +158,13 @@ WAYS: dict[str, Callable[[Qwen3ForCausalLM, list[Job], int], Outcome]] = {
 }  # fmt: skip
 
 
-def compare(model: Qwen3ForCausalLM, jobs: list[Job], slots: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Tokens/s, mean latency and p99 of every way, medians over repeats. Raises where answers differ."""
+def compare(
+    model: Qwen3ForCausalLM, jobs: list[Job], slots: int, repeats: int
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:  # fmt: skip
+    """Medians over repeats: tokens/s, mean latency and p99 of every way, and the slot engine's ratios to the others.
+
+    Raises where answers differ.
+    """
     runs: dict[str, list[Outcome]] = {name: [] for name in WAYS}
     want = None
     for _ in range(repeats):
@@ -166,14 +176,22 @@ def compare(model: Qwen3ForCausalLM, jobs: list[Job], slots: int, repeats: int) 
                 raise AssertionError(f"{name}: answers {wrong[:5]} differ from one by one ({len(wrong)} in all)")
             runs[name].append(outcome)
     written = sum(job.answer for job in jobs)
+    ratios = {f"tokens_vs_{name}": median(other.total_s / slot.total_s for other, slot in zip(runs[name], runs["slot"]))
+              for name in WAYS if name != "slot"}  # fmt: skip
+    turns = zip(runs["slot"], runs["one_by_one"])
+    ratios["p99_vs_one_by_one"] = median(p99(slot) / p99(other) for slot, other in turns)
     return {
         name: {
             "tokens_per_s": median(written / outcome.total_s for outcome in outcomes),
             "mean_s": median(mean(outcome.done_s) for outcome in outcomes),
-            "p99_s": median(sorted(outcome.done_s)[round(0.99 * (len(jobs) - 1))] for outcome in outcomes),
+            "p99_s": median(map(p99, outcomes)),
         }
         for name, outcomes in runs.items()
-    }  # fmt: skip
+    }, ratios  # fmt: skip
+
+
+def p99(outcome: Outcome) -> float:
+    return sorted(outcome.done_s)[round(0.99 * (len(outcome.done_s) - 1))]
 
 
 def stall(model: Qwen3ForCausalLM, slots: int, repeats: int) -> dict[str, float]:
@@ -181,6 +199,7 @@ def stall(model: Qwen3ForCausalLM, slots: int, repeats: int) -> dict[str, float]
     draw = random.Random(5)
     long = [draw.randrange(VOCABULARY) for _ in range(LONG_PROMPT)]
     whole, waits = [], []
+    set_attention(model)
     for _ in range(repeats):
         with torch.inference_mode():
             began = time.process_time()
@@ -201,7 +220,8 @@ def stall(model: Qwen3ForCausalLM, slots: int, repeats: int) -> dict[str, float]
             first = any(event.request_id == "long" for event in events)
         waits.append(longest)
         engine.close()
-    return {"whole_prompt_s": median(whole), "longest_wait_s": median(waits), "share": median(waits) / median(whole)}
+    share = median(wait / alone for wait, alone in zip(waits, whole))
+    return {"whole_prompt_s": median(whole), "longest_wait_s": median(waits), "share": share}
 
 
 def main() -> int:
@@ -217,16 +237,9 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     model, jobs = make_model(), make_jobs(options.requests)
     compare(model, jobs[:4], options.slots, 1)  # everything imported and allocated once
-    ways = compare(model, jobs, options.slots, options.repeats)
+    ways, ratios = compare(model, jobs, options.slots, options.repeats)
     long = stall(model, options.slots, options.repeats)
-    slot = ways["slot"]
-    ratios = {
-        "tokens_vs_one_by_one": slot["tokens_per_s"] / ways["one_by_one"]["tokens_per_s"],
-        "p99_vs_one_by_one": slot["p99_s"] / ways["one_by_one"]["p99_s"],
-        "tokens_vs_static": slot["tokens_per_s"] / ways["static"]["tokens_per_s"],
-        "tokens_vs_continuous": slot["tokens_per_s"] / ways["continuous"]["tokens_per_s"],
-        "longest_stall": long["share"],
-    }  # fmt: skip
+    ratios["longest_stall"] = long["share"]
     for name, row in ways.items():
         print(f"{name:12s} {row['tokens_per_s']:7.0f} tokens/s  mean {row['mean_s']:6.2f} s  p99 {row['p99_s']:6.2f} s")
     print(f"prompt of {LONG_PROMPT}: {long['whole_prompt_s']:.3f} s whole, longest wait {long['longest_wait_s']:.3f} s")
@@ -242,7 +255,7 @@ def main() -> int:
             "requests": options.requests, "slots": options.slots, "repeats": options.repeats, "threads": 1,
             "clock": "process CPU seconds", "parameters": sum(p.numel() for p in model.parameters()),
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-            "ways": ways, "long_prompt": long, "ratios": ratios, "bars": BARS,
+            "load_average": os.getloadavg()[0], "ways": ways, "long_prompt": long, "ratios": ratios, "bars": BARS,
         }  # fmt: skip
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 1 if missed else 0

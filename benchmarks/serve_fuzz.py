@@ -1,10 +1,11 @@
 """Broken media and broken bodies against a live server: no crash, no hang, no 5xx, and the next request is right.
 
-    python benchmarks/serve_fuzz.py --media 10000 --bodies 5000        # the whole run
-    python benchmarks/serve_fuzz.py --media 300 --bodies 500           # a taste of it
+    python benchmarks/serve_fuzz.py --media 10000 --bodies 5000 --minutes 30       # the whole run
+    python benchmarks/serve_fuzz.py --media 300 --bodies 500                       # a taste of it
 
-Starts `cuewise serve` on the loopback, sends everything with a few clients at once, and prints what came back. Every
-200th request is a good one, whose answer is compared with the first. Exit code 1 when anything was not as it should be.
+Starts `cuewise serve` on the loopback, sends everything with a few clients at once, and prints what came back. Media
+are mutated MP4, Matroska, WAV, MP3, FLAC, OGG, PNG, JPEG and GIF files. Every 200th request is good and its answer must
+be that of `cuewise analyze`. Exit code 1 when anything was not as it should be, or the time was over before the end.
 """
 
 import argparse
@@ -13,13 +14,18 @@ import base64
 import json
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-from serve_process import make_clips, served
+from serve_process import Server, in_many_formats, make_clips, served
+
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.media import MediaConfig
+from cuewise.mllm.pipeline import Analyzer
 
 ROUTES = ("/v1/emotion/analyze", "/v1/chat/completions", "/v1/emotion/timeline", "/v1/files")
 JSON = {"content-type": "application/json"}
@@ -122,14 +128,15 @@ def broken_body(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
     return route, json.dumps({"media": rng.choice((media, {"data": "AA"}, {"file_id": "x" * 200}))}).encode(), JSON
 
 
-def plan(clips: list[bytes], media: int, bodies: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def plan(good: bytes, sources: list[bytes], media: int, bodies: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """(what, arguments of a POST) of every request, in a fixed order."""
     rng = random.Random(seed)
+    right = {"url": ROUTES[0], "files": {"file": ("good.mp4", good)}, "data": {"form": "direct"}}
     for number in range(media + bodies):
         if number % 200 == 0:
-            yield "good", {"url": ROUTES[0], "files": {"file": ("good.mp4", clips[0])}, "data": {"form": "direct"}}
+            yield "good", right
         if number < media:
-            data = broken_media(rng.choice(clips), rng)
+            data = broken_media(rng.choice(sources), rng)
             if rng.random() < 0.8:
                 yield (
                     "media",
@@ -145,34 +152,52 @@ def plan(clips: list[bytes], media: int, bodies: int, seed: int) -> Iterator[tup
         else:
             route, body, headers = broken_body(rng)
             yield "body", {"url": route, "content": body, "headers": headers}
-    yield "good", {"url": ROUTES[0], "files": {"file": ("good.mp4", clips[0])}, "data": {"form": "direct"}}
+    yield "good", right
 
 
-async def send(address: str, requests: Iterator[tuple[str, dict[str, Any]]], clients: int) -> dict[str, Any]:
-    """Send everything; counts of what came back, and whatever was not as it should be."""
+async def send(
+    address: str, requests: Iterator[tuple[str, dict[str, Any]]], want: str, clients: int, seconds: float
+) -> dict[str, Any]:
+    """Send everything that time allows; counts of what came back, and whatever was not as it should be."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    first: list[str] = []
+    slowest, until = 0.0, time.monotonic() + seconds
 
     async def work(client: httpx.AsyncClient) -> None:
+        nonlocal slowest
         for what, request in requests:
+            began = time.monotonic()
+            if began > until:
+                wrong.append("the time was over before everything was sent")
+                return
             try:
                 answer = await client.post(**request)
             except httpx.HTTPError as error:
                 counts[f"{what} {type(error).__name__}"] += 1
                 wrong.append(f"{what}: {type(error).__name__}")
                 continue
+            slowest = max(slowest, time.monotonic() - began)
             counts[f"{what} {answer.status_code}"] += 1
             if answer.status_code >= 500 or (what == "good" and answer.status_code != 200):
                 wrong.append(f"{what}: {answer.status_code} {answer.text[:200]}")
-            elif what == "good":
-                first.append(answer.json()["text"])
-                if first[-1] != first[0]:
-                    wrong.append(f"a good request was answered differently: {first[-1][:80]}")
+            elif what == "good" and answer.json()["text"] != want:
+                wrong.append(f"a good request was answered differently: {answer.json()['text'][:80]}")
 
     async with httpx.AsyncClient(base_url=address, timeout=120) as client:
         await asyncio.gather(*(work(client) for _ in range(clients)))
-    return {"counts": dict(sorted(counts.items())), "wrong": wrong}
+    return {"counts": dict(sorted(counts.items())), "wrong": wrong, "slowest_s": round(slowest, 2)}
+
+
+def attack(server: Server, good: bytes, want: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The whole run against one server, with its memory before and after."""
+    requests = plan(good, [good, *in_many_formats(good)], options.media, options.bodies, options.seed)
+    before, began = server.memory_mb(), time.monotonic()
+    result = asyncio.run(send(server.address, requests, want, options.clients, options.minutes * 60))
+    return {
+        "media": options.media, "bodies": options.bodies, "seed": options.seed, **result, "alive": server.alive(),
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "memory_mb": {"before": before, "after": server.memory_mb()},
+    }  # fmt: skip
 
 
 def main() -> int:
@@ -181,12 +206,14 @@ def main() -> int:
     parser.add_argument("--bodies", type=int, default=500)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="stop after so long, whatever is left")
     parser.add_argument("--json", type=Path, help="write the result here as well")
     args = parser.parse_args()
-    clips = make_clips(2, seconds=1.0)
+    good = make_clips(1, seconds=1.0)[0]
+    with Analyzer.load(media=MediaConfig(num_frames=4)) as analyzer:
+        want = analyzer.analyze(Clip(data=good, id="good.mp4"), "direct").text
     with served("limits.in_flight=64", "cache_clips=0", "media.num_frames=4") as server:
-        result = asyncio.run(send(server.address, plan(clips, args.media, args.bodies, args.seed), args.clients))
-        result |= {"media": args.media, "bodies": args.bodies, "seed": args.seed, "alive": server.alive()}
+        result = attack(server, good, want, args)
     print(json.dumps(result, indent=1))
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -73,13 +73,14 @@ def served(*settings: str) -> Iterator[Server]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     address = f"http://127.0.0.1:{port}"
     try:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{address}/readyz").status_code == 200:
-                    break
-            if process.poll() is not None:
-                raise RuntimeError(f"the server did not start: {process.stderr.read().decode()[-500:]}")
-            time.sleep(0.02)
+        with httpx.Client(base_url=address) as client:  # one client: making one costs as much as a look
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get("/readyz").status_code == 200:
+                        break
+                if process.poll() is not None:
+                    raise RuntimeError(f"the server did not start: {process.stderr.read().decode()[-500:]}")
+                time.sleep(0.05)
         yield Server(process, address, time.perf_counter() - began)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -96,6 +97,47 @@ def make_clips(count: int, seconds: float = 3.0) -> list[bytes]:
 
     config = SynthConfig(absent_share=0.0, second_person_share=0.0)
     return [encoded(make_clip(2_000_000 + i, config), seconds) for i in range(count)]
+
+
+def in_many_formats(clip: bytes) -> list[bytes]:
+    """The sound and pictures of a clip as WAV, MP3, FLAC, OGG, Matroska, PNG, JPEG and an animated GIF."""
+    import av
+
+    with av.open(io.BytesIO(clip)) as source:
+        pictures = [frame.to_image() for frame in source.decode(video=0)]
+    with av.open(io.BytesIO(clip)) as source:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in source.decode(audio=0)])
+    made = [sound_file(sound, *kind) for kind in (("wav", "pcm_s16le"), ("mp3", "mp3"), ("flac", "flac"),
+                                                  ("ogg", "libopus"))]  # fmt: skip
+    file = io.BytesIO()
+    with av.open(io.BytesIO(clip)) as source, av.open(file, "w", format="matroska") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    made.append(file.getvalue())
+    for kind, more in (("PNG", {}), ("JPEG", {}), ("GIF", {"save_all": True, "append_images": pictures[5:20:5]})):
+        file = io.BytesIO()
+        pictures[0].save(file, kind, **more)
+        made.append(file.getvalue())
+    return made
+
+
+def sound_file(samples: np.ndarray, container: str, codec: str) -> bytes:
+    """Sound float [n] at 16 kHz as the bytes of a file."""
+    import av
+
+    file, rate = io.BytesIO(), 16_000
+    with av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=48_000 if codec == "libopus" else rate)
+        resampler = av.AudioResampler(stream.format, stream.layout, stream.rate, frame_size=stream.frame_size or None)
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
+        frame.rate, frame.pts = rate, 0
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            out.mux(stream.encode(part))
+        out.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def encoded(clip, seconds: float) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
@@ -110,19 +110,16 @@ def _load_torch_varlen() -> Varlen:
 @dataclass(frozen=True, slots=True)
 class _Provider:
     load: Callable[[], Varlen]
-    implementation: str
-    """What transformers calls it; our own name where it has none."""
-
     fix: str
     """What makes it available."""
 
 
 PROVIDERS = {
-    "flash_attention_4": _Provider(_load_flash_4, "flash_attention_4", "pip install flash-attn-4 (CUDA 13)"),
-    "flash_attention_3": _Provider(_load_flash_3, "flash_attention_3", "build flash-attn 3 from its hopper folder"),
-    "flash_attention_2": _Provider(_load_flash_2, "flash_attention_2", "pip install cuewise[flash]"),
-    "torch_varlen": _Provider(_load_torch_varlen, NAME, "use torch 2.11 or newer on a CUDA GPU"),
-    "sdpa": _Provider(lambda: _sdpa_loop, "sdpa", ""),
+    "flash_attention_4": _Provider(_load_flash_4, "pip install flash-attn-4 (CUDA 13)"),
+    "flash_attention_3": _Provider(_load_flash_3, "build flash-attn 3 from its hopper folder"),
+    "flash_attention_2": _Provider(_load_flash_2, "pip install cuewise[flash]"),
+    "torch_varlen": _Provider(_load_torch_varlen, "use torch 2.11 or newer on a CUDA GPU"),
+    "sdpa": _Provider(lambda: _sdpa_loop, ""),
 }  # fmt: skip
 NAMES = ("auto", *PROVIDERS, "eager")
 
@@ -135,7 +132,7 @@ class Choice:
     """One of `PROVIDERS`, or ``eager``."""
 
     implementation: str
-    """For `attn_implementation` of a model."""
+    """For `attn_implementation` of a model: ours with these kernels, or plain `sdpa` or `eager` when named."""
 
     asked: str
     device: str
@@ -149,9 +146,9 @@ _CHOSEN: tuple[Choice, Varlen] | None = None
 def choose(name: str = "auto", device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Choice:
     """Pick the kernels for models on a device, by trying them on two short sequences.
 
-    `auto` takes the first that works of flash-attention 4, 3 and 2, torch's varlen attention and torch's own attention,
-    under our implementation name, which the slot engine needs. An explicit name is taken or fails. Raises ValueError
-    for an unknown name, ImportError with the fix for kernels that cannot run here.
+    `auto` takes the first that works of flash-attention 4, 3 and 2, torch's varlen attention and torch's own attention.
+    An explicit name is taken or fails. Raises ValueError for an unknown name, ImportError with the fix for kernels that
+    cannot run here.
     """
     global _CHOSEN
     if name not in NAMES:
@@ -167,18 +164,28 @@ def choose(name: str = "auto", device: str | torch.device | None = None, dtype: 
         except Exception as error:  # a kernel may fail in any way; here that means no more than "not this one"
             refused[candidate] = f"{type(error).__name__}: {str(error).strip().partition('. ')[0][:160]}"
             continue
-        implementation = PROVIDERS[candidate].implementation
-        if name == "eager":
-            candidate = implementation = "eager"
-        elif name == "auto" and candidate != "sdpa":
-            implementation = NAME
-        choice = Choice(candidate, implementation, name, str(device), refused)
+        plain = name in ("sdpa", "eager")
+        choice = Choice(name if plain else candidate, name if plain else NAME, name, str(device), refused)
         _CHOSEN = choice, function
         _LOG.info("attention: %s on %s (asked for %s)%s", choice.name, device, name,
                   "".join(f"; not {other}: {why}" for other, why in refused.items()))  # fmt: skip
         return choice
     raise ImportError(f"attention {name} cannot run on {device} ({refused[name]}): {PROVIDERS[name].fix}, "
                       "or use `auto`")  # fmt: skip
+
+
+def set_attention(model: PreTrainedModel, name: str = "auto") -> None:
+    """`choose` for the device of a language model, and let it use what was chosen.
+
+    With `auto`, a model whose attention is of its own kind keeps it, and the log says so. Raises as `choose` does.
+    """
+    choice = choose(name, model.device, model.dtype)
+    try:
+        model.set_attn_implementation(choice.implementation)
+    except (ValueError, ImportError) as error:
+        if name != "auto":
+            raise
+        _LOG.warning("attention: %s keeps its own (%s)", type(model).__name__, error)
 
 
 def chosen() -> Choice | None:
@@ -216,8 +223,18 @@ def attention_forward(
     """The implementation ``cuewise``: packed rows through `varlen`, everything else through torch's own attention.
 
     Packed rows are told by `cu_seq_lens_q` and `cu_seq_lens_k`, as for flash-attention; a mask is then not looked at.
+    `row_groups` (first row, row behind the last, visible positions) tells rows of a batch that see about as much; each
+    group then looks at no more than that.
     """
-    cu_q, cu_k = kwargs.get("cu_seq_lens_q"), kwargs.get("cu_seq_lens_k")
+    cu_q, cu_k, groups = (kwargs.get(name) for name in ("cu_seq_lens_q", "cu_seq_lens_k", "row_groups"))
+    if groups is not None and len(groups) > 1:
+        return torch.cat([
+            sdpa_attention_forward(
+                module, query[low:high], key[low:high, :, :seen], value[low:high, :, :seen],
+                attention_mask[low:high, ..., :seen], scaling=scaling, is_causal=False,
+            )[0]
+            for low, high, seen in groups
+        ]), None  # fmt: skip
     if cu_q is None or cu_k is None or dropout:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,

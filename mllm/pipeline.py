@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cuewise.mllm.attention import set_attention
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Engine
 from cuewise.mllm.engine.build import build_engine
@@ -64,7 +65,7 @@ class Analyzer:
         `adapter` is a folder or the name of a training run; inside `analyzer.model.adapter.off()` it has no effect.
         `realloc` moves attention between modalities, with the options of `cuewise.mllm.adapters.attn_realloc`.
         """
-        loaded, processor, name = load_model(model, device, adapter, realloc)
+        loaded, processor, name = load_model(model, device, adapter, realloc=realloc)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
     def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:
@@ -149,9 +150,13 @@ class Analyzer:
 
 
 def load_model(
-    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, realloc: dict[str, Any] | None = None
-) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:
-    """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError."""
+    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, attention: str = "auto",
+    realloc: dict[str, Any] | None = None,
+) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:  # fmt: skip
+    """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError.
+
+    `attention` names the kernels of the language model (see `cuewise.mllm.attention`).
+    """
     try:
         folder = model_folder(model)
     except ModelNotFoundError as error:
@@ -161,6 +166,10 @@ def load_model(
         processor = CuewiseProcessor.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise AnalyzeError(f"model {str(model)!r} cannot be loaded: {error}") from error
+    try:
+        set_attention(loaded.language_model, attention)
+    except (ValueError, ImportError) as error:
+        raise AnalyzeError(str(error)) from error
     name = Path(folder).name
     if adapter is not None:
         from cuewise.mllm.adapters.store import AdapterError, load_for_answers

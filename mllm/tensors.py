@@ -8,7 +8,7 @@ mask and times of the states.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -57,6 +57,13 @@ class ClipTensors:
     def lengths(self) -> dict[str, int]:
         """{present stream: valid items}."""
         return {name: tensors.length for name, tensors in self.streams.items()}
+
+    def outline(self) -> "ClipTensors":
+        """The same without the values, which only encoders read; they keep their length and hold nothing."""
+        return ClipTensors({
+            name: replace(given, values=given.values.new_empty(len(given.values), 0))
+            for name, given in self.streams.items()
+        })  # fmt: skip
 
 
 def collate(clips: Sequence[ClipTensors], device: str | torch.device | None = None) -> dict[str, Tensor]:

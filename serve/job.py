@@ -1,7 +1,7 @@
 """What travels between the routes and whoever does the work: plain values that can be sent to another process."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cuewise.mllm.clip import Clip
@@ -28,6 +28,9 @@ class Job:
     cache: bool = True
     """Whether the encoded clip is kept for the next who sends the same bytes."""
 
+    waited_s: float = 0.0
+    """Seconds since the request came, most of them spent on its body; part of the time that its report tells."""
+
     names: dict[str, str] = field(default_factory=dict)
     """Path of an uploaded file -> the name the client gave it, which messages show instead."""
 
@@ -38,13 +41,11 @@ class Job:
         audio = Path(clip.audio).read_bytes() if isinstance(clip.audio, str | Path) else clip.audio
         fields = {name: getattr(clip, name) for name in Clip.__dataclass_fields__}
         clip = Clip(**fields | {"path": None, "data": data, "audio": audio, "id": clip.name})
-        return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant,
-                   cache=self.cache)  # fmt: skip
+        return replace(self, clip=clip, names={})
 
     def without_media(self) -> "Job":
         """The question alone, for who gets the encoded clip beside it."""
-        clip = Clip(transcript="encoded elsewhere", id=self.clip.name)
-        return Job(id=self.id, clip=clip, question=self.question, deadline_s=self.deadline_s, tenant=self.tenant)
+        return replace(self, clip=Clip(transcript="encoded elsewhere", id=self.clip.name), names={})
 
     def content_key(self) -> str:
         """SHA-256 of everything that decides what is encoded: bytes, span, words, person, channels, tenant."""

@@ -1,10 +1,12 @@
 """ASGI middleware around everything: request ids, bounded bodies, one log line, one shape for every failure."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from cuewise.serve.metrics import Metrics
 from cuewise.serve.settings import Settings, is_loopback
 
 _LOG = logging.getLogger("cuewise.serve.access")
+LINGER_S, LINGER_BYTES = 2.0, 8 * 2**20
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -55,10 +58,11 @@ class LimitsMiddleware:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if _ID.match(given) else f"req-{secrets.token_hex(10)}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        seen = _Seen(request_id, send)
         began = time.perf_counter()
+        scope.setdefault("state", {}).update(request_id=request_id, began=began)
         body = _Body(self, receive, headers)
+        closes = headers.get("connection", "").lower() == "close" or scope.get("http_version") == "1.0"
+        seen = _Seen(request_id, send, body.discard if closes and "expect" not in headers else None)
         try:
             self._check_head(headers)
             await self.app(scope, body.receive, seen.send)
@@ -103,12 +107,14 @@ class LimitsMiddleware:
 class _Seen:
     """The answer on its way out."""
 
-    def __init__(self, request_id: str, send: Send):
-        self.request_id, self.status, self._send = request_id, 0, send
+    def __init__(self, request_id: str, send: Send, discard: Callable[[], Awaitable[None]] | None = None):
+        self.request_id, self.status, self._send, self._discard = request_id, 0, send, discard
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._discard is not None:
+                await self._discard()
             message["headers"] = [
                 *message.get("headers", []), (b"x-request-id", self.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
@@ -150,6 +156,18 @@ class _Body:
         self.counted += size
         self._over = not message.get("more_body", False)
         return message
+
+
+    async def discard(self) -> None:
+        """Read what is left without keeping it, for a moment. A connection that is closed over unread bytes is reset,
+        and a client that has not read its answer by then (a proxy, as a rule) loses it."""
+        read = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._over and read < LINGER_BYTES:
+                    message = await self._receive()
+                    read += len(message.get("body", b""))
+                    self._over = not message.get("more_body", False)
 
 
 def route_of(scope: Scope) -> str:

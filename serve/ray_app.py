@@ -6,7 +6,7 @@
 
 A decoder replica is a whole `Service`: it decodes media, encodes and writes, because handing encoded clips between
 processes costs more than it saves until encoding is what is short. With `ray.encoders` > 0 the first half runs in
-replicas of its own.
+replicas of its own. `Ingress` loads no torch.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
@@ -24,12 +24,14 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from cuewise.mllm.config_tools import from_dict
 from cuewise.mllm.question import Answer
-from cuewise.mllm.stages import Work
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
 from cuewise.serve.service import Service, answer_of
 from cuewise.serve.settings import Settings, SettingsError
 from cuewise.serve.sse import coalesced
+
+if TYPE_CHECKING:
+    from cuewise.mllm.stages import Work
 
 _LOG = logging.getLogger("cuewise.serve")
 APP = "cuewise"
@@ -249,7 +251,7 @@ def run(settings: Settings) -> None:
         ray.shutdown()
 
 
-def _work(encoded: Outcome | None) -> Work | None:
+def _work(encoded: Outcome | None) -> "Work | None":
     """The encoded clip that an encoder gave. Raises its refusal."""
     if encoded is None:
         return None

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import time
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -54,11 +56,11 @@ def parse_json(body: bytes | str, model: type[M]) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise as_api_error(error) from None
+        raise as_api_error(error, model) from None
 
 
-def as_api_error(error: ValidationError) -> ApiError:
-    """The first fault of a validation, without the value that was sent."""
+def as_api_error(error: ValidationError, model: type[BaseModel]) -> ApiError:
+    """The first fault of a validation of `model`, without the value that was sent."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         why = faults[0]["msg"].removeprefix("Invalid JSON: ")
@@ -66,7 +68,11 @@ def as_api_error(error: ValidationError) -> ApiError:
     # Where a field may be of several kinds, the fault that lies deepest belongs to the kind that was meant.
     worst = max(faults, key=lambda fault: len(fault["loc"]))
     path = ".".join(str(part) for part in worst["loc"] if isinstance(part, int) or _FIELD.match(part))[:200]
-    return ApiError("invalid_request", f"{path or 'body'}: {worst['msg'][:300]}", param=path or None)
+    why = worst["msg"][:300]
+    if worst["type"] == "extra_forbidden":
+        near = get_close_matches(path, model.model_fields, n=1)
+        why = "there is no such option" + (f"; did you mean `{near[0]}`?" if near else "; docs/api.md lists them")
+    return ApiError("invalid_request", f"{path or 'body'}: {why}", param=path or None)
 
 
 async def read_form(request: Request) -> FormData:
@@ -121,7 +127,7 @@ async def read_multipart(
         try:
             options = model.model_validate_json(json.dumps(values))
         except ValidationError as error:
-            raise as_api_error(error) from None
+            raise as_api_error(error, model) from None
         except ValueError:
             raise ApiError("invalid_request", "a field holds text that cannot be read") from None
         media = await save_upload(files["file"], sources, "file") if "file" in files else None
@@ -198,6 +204,7 @@ def make_job(visit: Visit, clip: Clip, question: Question, settings: Settings, d
     return Job(
         id=visit.request_id, clip=clip, question=question, tenant=visit.client.name, names=visit.sources.names,
         deadline_s=min(deadline_s or settings.limits.deadline_s, settings.limits.deadline_s),
+        waited_s=time.perf_counter() - visit.began,
     )  # fmt: skip
 
 

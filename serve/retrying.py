@@ -4,20 +4,23 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cuewise.mllm.question import Answer
 from cuewise.mllm.retry import FEEDBACKS, Outcome, Written, feedback_text
-from cuewise.mllm.stages import Work
 from cuewise.mllm.verify import report_errors
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
 from cuewise.serve.settings import Retry
 
-Once = Callable[[Job, Work, float], AsyncIterator[str | Answer]]
+if TYPE_CHECKING:
+    from cuewise.mllm.stages import Work
+
+Once = Callable[[Job, "Work", float], AsyncIterator[str | Answer]]
 """(job, encoded clip, when it was taken) -> pieces of one answer, then the answer."""
 
 
-async def attempts(job: Job, work: Work, taken: float, once: Once, retry: Retry) -> AsyncIterator[str | Answer]:
+async def attempts(job: Job, work: "Work", taken: float, once: Once, retry: Retry) -> AsyncIterator[str | Answer]:
     """The first answer that passes, or the one with the fewest errors; its text comes whole, when that is decided.
 
     `usage` counts the tokens of all attempts; `retries` in `timing_ms` is the time of the other ones.

@@ -1,24 +1,25 @@
 """The work behind the routes: clips in, answers out, many at once, by the same stages as `cuewise analyze`.
 
 Decoding runs in killable processes, measuring and encoding in a thread, generation in the thread of the engine; the
-event loop only hands things on.
+event loop only hands things on. Torch is first imported while the model is loaded, when the port is open already.
 """
 
 import asyncio
+import contextlib
+import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.engine.base import EngineClosed, QueueFull
+from cuewise.mllm.engine.errors import EngineClosed, QueueFull
 from cuewise.mllm.media.errors import MediaError
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.question import Answer
-from cuewise.mllm.stages import Work, Written
 from cuewise.serve.cache import WorkCache
 from cuewise.serve.decoding import DecodePool
 from cuewise.serve.errors import ApiError
@@ -26,6 +27,9 @@ from cuewise.serve.job import Job
 from cuewise.serve.metrics import Metrics
 from cuewise.serve.retrying import attempts
 from cuewise.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from cuewise.mllm.stages import Work, Written
 
 _LOG = logging.getLogger("cuewise.serve")
 MAX_BATCH_FRAMES = 512
@@ -53,7 +57,7 @@ class Backend(Protocol):
         """Model, engine, attention and their numbers."""
 
 
-async def answer_of(service: "Service", job: Job, work: Work | None = None) -> Answer:
+async def answer_of(service: "Service", job: Job, work: "Work | None" = None) -> Answer:
     """The answer to a job without its pieces."""
     async for piece in service.stream(job, work):
         if isinstance(piece, Answer):
@@ -79,11 +83,13 @@ class Service:
         """Load the model and start everything; `ready` says when jobs can be answered."""
         self._pool.start()
         try:
-            await self._in_thread(self._load)
+            with collector_paused():
+                await self._in_thread(self._load)
         except Exception as error:
             self._failed = str(error)
             raise
         self._encoder = asyncio.create_task(self._encode_forever())
+        self._compute.submit(_warm_up)
 
     def _load(self) -> None:
         import torch
@@ -94,11 +100,11 @@ class Service:
 
         options, threads = self.settings.engine, self.settings.model_threads
         torch.set_num_threads(threads)
-        model, processor, name = load_model(
-            self.settings.model, self.settings.device, self.settings.adapter, self.settings.realloc
-        )
+        given = self.settings
+        model, processor, name = load_model(given.model, given.device, given.adapter, given.attention, given.realloc)
         stages = Stages(model, processor, name=name, speech_to_text=self.settings.speech_to_text)
-        more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s}
+        more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s,
+                "graphs": options.graphs}  # fmt: skip
         engine = make_engine(options.name, stages, **more)
         self.engine = AsyncEngine(engine, threads=threads).start()
         self.stages = stages
@@ -140,9 +146,10 @@ class Service:
     async def answer(self, job: Job) -> Answer:
         return await answer_of(self, job)
 
-    async def stream(self, job: Job, work: Work | None = None) -> AsyncIterator[str | Answer]:
+    async def stream(self, job: Job, work: "Work | None" = None) -> AsyncIterator[str | Answer]:
         """See `Backend`. `work` is the clip where it was encoded elsewhere."""
-        taken = time.perf_counter()
+        began = time.perf_counter()
+        taken = began - job.waited_s
         await self.ready()
         try:
             async with asyncio.timeout(job.deadline_s):
@@ -162,9 +169,11 @@ class Service:
                     self.metrics.answered(piece.report.timing_ms, piece.usage)
                 yield piece
 
-    async def _once(self, job: Job, work: Work, taken: float) -> AsyncIterator[str | Answer]:
+    async def _once(self, job: Job, work: "Work", taken: float) -> AsyncIterator[str | Answer]:
         """Pieces of one answer about an encoded clip, then the answer."""
-        left = max(job.deadline_s - (time.perf_counter() - taken), 0.001)
+        from cuewise.mllm.stages import Written
+
+        left = max(job.deadline_s - (time.perf_counter() - taken - job.waited_s), 0.001)
         try:
             async with asyncio.timeout(left):
                 request = await self._run(self.stages.request, work, job.id, left)
@@ -197,7 +206,7 @@ class Service:
             await events.aclose()
         yield await self._concluded(job, work, written)
 
-    async def prepared(self, job: Job) -> Work:
+    async def prepared(self, job: Job) -> "Work":
         """A clip decoded, measured and encoded, for an engine elsewhere. Raises ApiError."""
         try:
             async with asyncio.timeout(job.deadline_s):
@@ -207,14 +216,14 @@ class Service:
         except MediaError as error:
             raise job.refusal(error) from None
 
-    async def _prepared(self, job: Job, taken: float) -> Work:
+    async def _prepared(self, job: Job, taken: float) -> "Work":
         if not (self.settings.cache_clips and job.cache):
             return await self._made(job, taken)
         key = await asyncio.to_thread(job.content_key)
         work, known = await self._cache.get(key, lambda: self._made(job, taken))
         return work.again(job.question, taken) if known else work
 
-    async def _made(self, job: Job, taken: float) -> Work:
+    async def _made(self, job: Job, taken: float) -> "Work":
         clip = job.clip
         has_media = clip.path is not None or clip.data is not None or clip.audio is not None
         media = await self._pool.load(clip) if has_media else await asyncio.to_thread(words_alone, clip, self.settings)
@@ -223,9 +232,10 @@ class Service:
             done = asyncio.get_running_loop().create_future()
             self._to_encode.put_nowait((work, done))
             await done
+        await self._run(work.settle)
         return work
 
-    async def _concluded(self, job: Job, work: Work, written: Written) -> Answer:
+    async def _concluded(self, job: Job, work: "Work", written: "Written") -> Answer:
         completion = written.completion
         if completion.finish_reason == "deadline":
             raise late(job)
@@ -252,7 +262,7 @@ class Service:
                 if not done.done():
                     done.set_result(work)
 
-    async def _encode_alone(self, waiting: Sequence[tuple[Work, asyncio.Future]], error: Exception) -> None:
+    async def _encode_alone(self, waiting: "Sequence[tuple[Work, asyncio.Future]]", error: Exception) -> None:
         """After a batch that failed: each clip alone, so that only the one at fault fails."""
         _LOG.warning("a batch of %d clips could not be encoded (%s); trying each alone", len(waiting), error)
         for work, done in waiting:
@@ -270,12 +280,31 @@ class Service:
         return await asyncio.to_thread(function)
 
 
-def fits(waiting: Sequence[tuple[Work, Any]], most: int) -> bool:
+def fits(waiting: "Sequence[tuple[Work, Any]]", most: int) -> bool:
     """True while another clip may join a batch, by clips, pictures and seconds of sound."""
     pictures = sum(len(s.values) for work, _ in waiting for name, s in work.tensors.streams.items()
                    if name in ("face", "scene"))  # fmt: skip
     seconds = sum(work.media.duration_s for work, _ in waiting if "voice" in work.tensors.streams)
     return len(waiting) < most and pictures < MAX_BATCH_FRAMES and seconds < MAX_BATCH_SECONDS
+
+
+def _warm_up() -> None:
+    """Load what the first clip would else wait for."""
+    from cuewise.mllm.evidence import face_actions, scene, voice  # noqa: F401
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """No search for garbage while much is built that stays; it costs a quarter of the time that imports take.
+
+    What was built is left out of later searches, which would otherwise stop every thread to look through it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def words_alone(clip: Clip, settings: Settings) -> Media:
@@ -298,5 +327,8 @@ def late(job: Job) -> ApiError:
 
 
 def attention_of(model: Any) -> str:
-    """Name of the attention kernel of the language model."""
-    return str(getattr(model.language_model.config, "_attn_implementation", None) or "unknown")
+    """Name of the attention kernels of the language model."""
+    from cuewise.mllm.attention import NAME, chosen
+
+    used, choice = getattr(model.language_model.config, "_attn_implementation", None), chosen()
+    return choice.name if used == NAME and choice is not None else str(used or "unknown")

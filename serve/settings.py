@@ -68,6 +68,9 @@ class EngineSettings:
     queue: int = 128
     """Prompts that may wait for a slot."""
 
+    graphs: bool = False
+    """On a CUDA device, record decode steps and replay them: faster while few answers are written."""
+
     watchdog_s: float = 30.0
     """Without a finished step for this long while there is work, the engine counts as dead."""
 
@@ -181,6 +184,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "cpu"
+    attention: str = "auto"
+    """Attention kernels of the language model: `auto`, or one by name, which then has to run here."""
+
     speech_to_text: str | None = None
     """Whisper model (folder) that writes the words of clips without any."""
 

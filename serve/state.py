@@ -45,6 +45,9 @@ class Visit:
     client: Key
     request_id: str
     sources: Sources
+    began: float
+    """When the request came, by `time.perf_counter()`."""
+
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     streaming: bool = False
     """The answer is a stream, which closes the visit at its end."""
@@ -77,7 +80,7 @@ async def visit(request: Request) -> AsyncIterator[Visit]:
         scratch = state.files.scratch()
         stack.callback(scratch.close)
         sources = Sources(state.files, scratch, state.fetcher, client.name, int(state.settings.limits.body_mb * 2**20))
-        admitted = Visit(client, request.state.request_id, sources, stack)
+        admitted = Visit(client, request.state.request_id, sources, request.state.began, stack)
         yield admitted
         if admitted.streaming:
             guard.pop_all()

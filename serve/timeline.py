@@ -171,7 +171,8 @@ async def _reports(
         while True:
             while len(waiting) < AHEAD and (window := next(planned, None)) is not None:
                 number, begin, end = window
-                own = replace(job, id=f"{job.id}-{number}", clip=replace(job.clip, start=begin, end=end), cache=False)
+                own = replace(job, id=f"{job.id}-{number}", clip=replace(job.clip, start=begin, end=end), cache=False,
+                              waited_s=0.0)  # fmt: skip
                 waiting.append((number, begin, end, asyncio.ensure_future(backend.answer(own))))
             if not waiting:
                 return

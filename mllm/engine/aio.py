@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import torch
 
-from cuewise.mllm.engine.base import Engine, EngineClosed, EngineRequest, EngineStats, TokenEvent
+from cuewise.mllm.engine.base import Engine, EngineRequest, EngineStats, TokenEvent
+from cuewise.mllm.engine.errors import EngineClosed
 
 _LOG = logging.getLogger(__name__)
 

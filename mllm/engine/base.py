@@ -18,14 +18,6 @@ Segment = list[int] | Tensor
 FinishReason = Literal["stop", "length", "cancelled", "deadline", "error"]
 
 
-class QueueFull(RuntimeError):  # noqa: N818  the name says what is wrong
-    """More requests wait than the engine may hold; try again later."""
-
-
-class EngineClosed(RuntimeError):  # noqa: N818
-    """The engine drains, is closed or has died; the message says which."""
-
-
 @dataclass(kw_only=True, slots=True, frozen=True)
 class SamplingParams:
     temperature: float = 0.0

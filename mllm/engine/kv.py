@@ -17,6 +17,28 @@ GROW = 256
 """Capacity grows in steps of so many positions."""
 
 
+APART = 256
+"""Positions looked at in vain that are worth another call of the attention kernel."""
+
+
+def row_groups(lengths: list[int], bucket: int) -> list[tuple[int, int, int]]:
+    """Neighbouring rows that see about as much: (first row, row behind the last, visible positions in whole buckets).
+
+    One long answer would else let every row look at as many positions as its own.
+    """
+    groups: list[tuple[int, int, int]] = []
+    for row, length in enumerate(lengths):
+        own = -(-(length + 1) // bucket) * bucket
+        low, _, seen = groups[-1] if groups else (row, row, own)
+        most = max(seen, own)
+        if groups and (row - low) * (most - seen) + most - own > APART:
+            low, most = row, own
+        elif groups:
+            groups.pop()
+        groups.append((low, row + 1, most))
+    return groups
+
+
 def unusual_layers(config: PretrainedConfig) -> list[str]:
     """Kinds of layers that are not plain full attention, by name; empty when slots can hold the whole cache."""
     layers = DynamicCache(config=config.get_text_config(decoder=True)).layers
@@ -176,6 +198,9 @@ class SlotCache(_OwnCache):
     def __init__(self, slots: int):
         super().__init__()
         self.slots, self.capacity = slots, 0
+        self.generation = 0
+        """Changes whenever a tensor is replaced by a larger one."""
+
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self._low = self._high = self._visible = 0
@@ -198,27 +223,33 @@ class SlotCache(_OwnCache):
             shown.append(tensor[self._low : self._high, :, : self._visible])
         return shown[0], shown[1]
 
-    def reserve(self, length: int, layers: int | None = None) -> None:
-        """Make room for rows of this length, in at most so many layers now; growing all at once would stall a step."""
+    def reserve(self, length: int, layers: int | None = None) -> bool:
+        """Make room for rows of this length, in at most so many layers now; growing all at once would stall a step.
+
+        True when something was copied, which takes as long as a step.
+        """
         if length <= self.capacity:
-            return
+            return False
         wanted, grown = -(-length // GROW) * GROW, 0
         for layer, old in enumerate(self.keys):
             if old.shape[2] >= wanted:
                 continue
             if grown == layers:
-                return
+                return True
             for tensors in (self.keys, self.values):
                 old = tensors[layer]
                 tensors[layer] = old.new_zeros(self.slots, old.shape[1], wanted, old.shape[3])
                 tensors[layer][:, :, : old.shape[2]] = old
             grown += 1
+            self.generation += 1
         self.capacity = wanted
+        return grown > 0
 
     def install(self, row: int, prompt: PromptCache) -> None:
         """Begin a row with a whole prompt."""
         self.reserve(prompt.length + 1)
         if not self.keys:
+            self.generation += 1
             for tensors, given in ((self.keys, prompt.keys), (self.values, prompt.values)):
                 tensors += [t.new_zeros(self.slots, t.shape[1], self.capacity, t.shape[3]) for t in given]
         for tensor, given in self._pairs(prompt):

@@ -52,7 +52,9 @@ class Reader:
         self.decoder, self.prefixes, self.stats, self.chunk, self.pack = decoder, prefixes, stats, chunk, pack
         self.embed = decoder.get_input_embeddings()
         text = decoder.config.get_text_config(decoder=True)
-        self._packs = getattr(text, "_attn_implementation", None) == PACKED_ATTENTION
+        self.packs = getattr(text, "_attn_implementation", None) == PACKED_ATTENTION
+        """Whether the attention is ours, which takes packed rows and groups of rows."""
+
         self.readings: list[Reading] = []
 
     def read(self, free: int, busy: bool, take: Callable[[], Ticket | None]) -> list[Outcome]:
@@ -143,7 +145,7 @@ class Reader:
         pack = PackCache([(reading.cache, size) for reading, size in parts])
         rows = torch.cat([reading.rows[reading.cache.filled :][:size] for reading, size in parts])
         ends = torch.tensor([size for _, size in parts], device=rows.device).cumsum(0) - 1
-        lengths = pack.lengths(rows.device) if self._packs else {}
+        lengths = pack.lengths(rows.device) if self.packs else {}
         with telling(self.decoder, [parts[0][0].ticket.request], parts[0][0].ticket.length):
             output = self.decoder(
                 inputs_embeds=rows[None], attention_mask=pack.mask(rows.device),

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cuewise.mllm.engine.base import EngineRequest, QueueFull, Timing, TokenEvent
+from cuewise.mllm.engine.base import EngineRequest, Timing, TokenEvent
+from cuewise.mllm.engine.errors import QueueFull
 
 
 @dataclass(slots=True, eq=False)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,9 @@ from transformers import PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
-from cuewise.mllm.engine.kinds import telling
-from cuewise.mllm.engine.kv import PromptCache, SlotCache
+from cuewise.mllm.engine.graphs import VISIBLE, StepGraphs
+from cuewise.mllm.engine.kinds import telling, wants_kinds
+from cuewise.mllm.engine.kv import PromptCache, SlotCache, row_groups
 from cuewise.mllm.engine.prefix import PrefixCache
 from cuewise.mllm.engine.reading import FAULTS, Reader
 from cuewise.mllm.engine.sample import Sample, end_all
@@ -50,6 +52,9 @@ class SlotOptions:
 
     prefix_tokens: int = 16_384
     """Prompt tokens kept for requests that begin the same; 0 keeps none."""
+
+    graphs: bool = False
+    """On a CUDA device, record decode steps and replay them; other devices ignore it."""
 
     stall_s: float = 30.0
     """Seconds without a finished step after which `healthy` is False while work is in flight."""
@@ -101,6 +106,9 @@ class SlotEngine(Queued):
         self._starts: deque[tuple[Sample, PromptCache]] = deque()
         self._stats = EngineStats()
         self._reader = Reader(decoder, self.prefixes, self._stats, self.options.chunk, self.options.pack)
+        device = self.embed.weight.device
+        wanted = self.options.graphs and device.type == "cuda" and not wants_kinds(decoder)
+        self.graphs = StepGraphs(self._step_logits, self.options.slots, device) if wanted else None
 
     # The contract
 
@@ -186,7 +194,9 @@ class SlotEngine(Queued):
     def _read(self) -> list[TokenEvent]:
         """Start answers whose prompt is read, and read on for one pass."""
         events = self._start()
-        self._slots.reserve(max((reading.ticket.length + 1 for reading in self._reader.readings), default=0), layers=1)
+        longest = max((reading.ticket.length + 1 for reading in self._reader.readings), default=0)
+        if self._slots.reserve(longest, layers=1) and self._rows:
+            return events  # enough for those who wait for their next token
         free = self.options.slots - len(self._rows) - len(self._starts)
         for ticket, outcome in self._reader.read(free, bool(self._rows), lambda: self._intake.take(self._fits_behind)):
             try:
@@ -230,10 +240,7 @@ class SlotEngine(Queued):
 
     def _begin(self, sample: Sample, prompt: PromptCache) -> TokenEvent:
         """The first token of an answer; it takes the next row unless it ends at once."""
-        try:
-            event = sample.take(*sample.choose(prompt.logits))
-        except FAULTS as error:
-            event = sample.end("error", error=str(error))
+        event = self._choose([_Row(sample, prompt.length)], prompt.logits[None])[0]
         self._stats.generated_tokens += event.token_id is not None
         if sample.ended:
             self._close(sample.ticket)
@@ -275,17 +282,27 @@ class SlotEngine(Queued):
             return [*self._logits(low, middle), *self._logits(middle, high)]
 
     def _forward(self, rows: list[_Row], low: int) -> Tensor:
+        tokens, lengths = [row.sample.last for row in rows], [row.length for row in rows]
+        if self.graphs is not None and len(rows) == len(self._rows):
+            self._slots.reserve(-(-(max(lengths) + 1) // VISIBLE) * VISIBLE)
+            if (logits := self.graphs.run(tokens, lengths, self._slots.generation)) is not None:
+                return logits
         device = self.embed.weight.device
-        facts = torch.tensor([[row.sample.last for row in rows], [row.length for row in rows]], device=device)
-        tokens, positions = facts[0], facts[1]
-        visible = -(-(max(row.length for row in rows) + 1) // self.options.bucket) * self.options.bucket
-        self._slots.aim(low, low + len(rows), positions, visible)
-        mask = torch.arange(visible, device=device)[None] <= positions[:, None]
+        facts = torch.tensor([tokens, lengths], device=device)
+        groups = row_groups(lengths, self.options.bucket)
+        more = {"row_groups": groups} if self._reader.packs and device.type == "cpu" else {}
+        visible = max(seen for _, _, seen in groups)
         with telling(self.decoder, [row.sample.ticket.request for row in rows], visible):
-            output = self.decoder(
-                inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
-                position_ids=positions[:, None], past_key_values=self._slots, use_cache=True,
-            )  # fmt: skip
+            return self._step_logits(facts[0], facts[1], visible, low, **more)
+
+    def _step_logits(self, tokens: Tensor, positions: Tensor, visible: int, low: int = 0, **more: Any) -> Tensor:
+        """Logits [rows, vocabulary] of the rows from `low` on, from their last tokens [rows] and positions [rows]."""
+        self._slots.aim(low, low + len(tokens), positions, visible)
+        mask = torch.arange(visible, device=tokens.device)[None] <= positions[:, None]
+        output = self.decoder(
+            inputs_embeds=self.embed(tokens)[:, None], attention_mask=mask[:, None, None],
+            position_ids=positions[:, None], past_key_values=self._slots, use_cache=True, **more,
+        )  # fmt: skip
         return output.logits[:, -1]
 
     def _choose(self, rows: list[_Row], logits: Tensor) -> list[TokenEvent]:

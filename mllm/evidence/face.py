@@ -6,7 +6,7 @@ the image; units 0-5; angles in degrees, motion in degrees per second.
 Importing this loads no model; the estimator is loaded at the first reading.
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,11 @@ class FaceMeasures:
             curves[name] = Signal(unit=unit, times=times, values=[round(float(value), 2) for value in values])
         return curves
 
+    def settle(self) -> None:
+        """Estimate now, so that the crops need not be kept."""
+        _ = self.actions
+        self._crops = self._crops[:0]
+
     @cached_property
     def is_photograph(self) -> bool:
         """Whether the face is a photographed rather than a rendered one; in doubt it is."""
@@ -94,11 +99,9 @@ class FaceMeasures:
         """Raw estimates for every tracked frame, validated or not."""
         return self._estimator.estimate(self._crops)
 
-    @cached_property
+    @property
     def _estimator(self) -> "FaceActionEstimator":
-        from cuewise.mllm.evidence.face_actions import FaceActionEstimator
-
-        return FaceActionEstimator.load(self._weights)
+        return _estimator_of(self._weights)
 
     def _why_not(self, quantity: str) -> str:
         kind = "photograph" if self.is_photograph else "rendered"
@@ -140,6 +143,14 @@ class FaceMeasures:
         if seconds <= 0:
             return Reading(None, "deg/s", float(frames), f"motion needs {MIN_MOTION_FRAMES} tracked frames in a row")
         return Reading(path / seconds, "deg/s", float(frames))
+
+
+@lru_cache(maxsize=2)
+def _estimator_of(weights: str | Path | None) -> "FaceActionEstimator":
+    """One estimator for all clips: loading it takes as long as using it."""
+    from cuewise.mllm.evidence.face_actions import FaceActionEstimator
+
+    return FaceActionEstimator.load(weights)
 
 
 def back_and_forth(values: np.ndarray) -> float:

@@ -63,6 +63,11 @@ class SceneMeasures:
                 curves[name] = Signal(unit=UNITS[name], times=times, values=values)
         return curves
 
+    def settle(self) -> None:
+        """Work the curves out now, so that the frames need not be kept."""
+        _ = self._curves
+        self._media = self._media.outline()
+
     def _people(self, frames: float) -> Reading:
         if self._media.face is not None:
             return Reading(float(self._media.face.people), UNITS["people"], frames)

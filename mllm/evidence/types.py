@@ -52,6 +52,12 @@ class Measurements:
     transcript: str | None = None
     absent: dict[Channel, str] = field(default_factory=dict)
 
+    def settle(self) -> None:
+        """Work out what is otherwise worked out when first asked, and let go of the pictures."""
+        for measures in (self.face, self.scene):
+            if measures is not None:
+                measures.settle()
+
     def of(self, channel: Channel) -> ChannelMeasures | None:
         """The measures of `face`, `voice` or `scene`; `words` are not measured but read."""
         if channel == "words":

@@ -245,12 +245,16 @@ def _rgb(frame, target: tuple[int, int]) -> np.ndarray:
     return np.rot90(array, round(frame.rotation / 90) % 4) if frame.rotation else array
 
 
+_PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
+
+
 def _damaged(detail: str) -> Problem:
     return Problem(code="damaged_video", message=f"the picture is damaged: {detail}")
 
 
 def _gist(error: BaseException) -> str:
-    return " ".join(str(error).split())[:100]
+    """What an error says, without the clock and the source line that decord puts in front."""
+    return _PLACE.sub("", " ".join(str(error).split()))[:100]
 
 
 class _DecoderLog:

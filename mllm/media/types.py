@@ -3,7 +3,7 @@
 Shapes: T sampled frames, n audio samples. All times are seconds from the begin of the clip's span.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -74,3 +74,12 @@ class Media:
     problems: list[Problem] = field(default_factory=list)
     timing_ms: dict[str, float] = field(default_factory=dict)
     """`decode` (decoding and face tracking) in milliseconds of wall time."""
+
+    def outline(self) -> "Media":
+        """The same without pictures and sound: their arrays keep their length and hold nothing."""
+        face = self.face and replace(self.face, crops=_emptied(self.face.crops))
+        return replace(self, frames=_emptied(self.frames), face=face, samples=_emptied(self.samples))
+
+
+def _emptied(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else np.empty((len(array), 0), array.dtype)

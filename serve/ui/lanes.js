@@ -151,7 +151,7 @@ export class Lanes {
       const share = one.distribution[one.label], text = one.unsure ? `${one.label}?` : one.label || "none";
       const said = `${clock(one.start)} to ${clock(one.end)}: ${one.label || "no emotion"}${share ? ` ${share.toFixed(2)}` : ""}${one.unsure ? ", unsure" : ""}`;
       const button = h("button", { type: "button", class: `ribbon${one.unsure ? " unsure" : ""}`, title: said, "aria-label": said,
-        onclick: () => this.player.playLoop(one.start, one.end, `segment-${one.index}`) }, text);
+        onclick: () => this.player.playLoop(one.start, one.end, `segment-${one.index}`) }, h("span", {}, text));
       button.style.setProperty("--tone", tone(one.label));
       this.spans.push([button, `segment-${one.index}`]);
       return this.place(button, one.start, one.end);

@@ -11,6 +11,7 @@ from transformers import AttentionInterface
 
 from cuewise.mllm import attention
 from cuewise.mllm.attention import NAME, attention_forward, choose, chosen, pick_attention, varlen
+from cuewise.mllm.engine.kv import row_groups
 
 GPU = torch.cuda.is_available()
 
@@ -84,9 +85,31 @@ def test_auto_takes_what_works_here_says_so_and_can_be_asked(caplog):
     assert chosen() is None
     with caplog.at_level(logging.INFO, logger="cuewise.mllm.attention"):
         choice = choose("auto", "cpu")
-    assert (choice.name, choice.implementation, chosen()) == ("sdpa", "sdpa", choice)
+    assert (choice.name, choice.implementation, chosen()) == ("sdpa", NAME, choice)
     assert "attention: sdpa on cpu (asked for auto); not flash_attention_4" in caplog.text
     assert set(choice.refused) == {"flash_attention_4", "flash_attention_3", "flash_attention_2", "torch_varlen"}
+
+
+def test_a_language_model_uses_what_was_chosen_for_it():
+    model = tiny_model().language_model
+    attention.set_attention(model)
+    assert model.config._attn_implementation == NAME and chosen().asked == "auto"
+    attention.set_attention(model, "eager")
+    assert model.config._attn_implementation == "eager"
+    with pytest.raises(ImportError, match="flash_attention_2 cannot run on cpu"):
+        attention.set_attention(model, "flash_attention_2")
+
+
+def test_rows_in_groups_see_what_all_rows_together_see():
+    draw = torch.Generator().manual_seed(2)
+    module = types.SimpleNamespace(num_key_value_groups=2, training=False)
+    lengths = [300, 20, 30, 28, 500, 490]
+    q, k, v = (torch.randn(6, heads, n, 16, generator=draw) for heads, n in ((4, 1), (2, 512), (2, 512)))
+    mask = (torch.arange(512) <= torch.tensor(lengths)[:, None])[:, None, None]
+    groups = row_groups(lengths, 32)
+    assert [group[:2] for group in groups] == [(0, 1), (1, 4), (4, 6)]
+    want = attention_forward(module, q, k, v, mask)[0]
+    torch.testing.assert_close(attention_forward(module, q, k, v, mask, row_groups=groups)[0], want)
 
 
 @pytest.mark.parametrize("name", ["sdpa", "eager"])
@@ -150,8 +173,8 @@ def test_flash_attention_on_a_machine_without_a_gpu_is_passed_over(monkeypatch):
 
 def test_a_kernel_that_gives_other_values_is_passed_over(monkeypatch):
     """The trial is the same on every device; here the torch kernel stands in, which needs no GPU check."""
-    wrong = attention._Provider(lambda: lambda q, *_: q * 0, NAME, "")
-    right = attention._Provider(lambda: lambda *facts: attention._sdpa_loop(*facts) + 1e-6, NAME, "")
+    wrong = attention._Provider(lambda: lambda q, *_: q * 0, "")
+    right = attention._Provider(lambda: lambda *facts: attention._sdpa_loop(*facts) + 1e-6, "")
     monkeypatch.setattr(attention, "PROVIDERS", {"wrong": wrong, "right": right, **attention.PROVIDERS})
     choice = choose("auto", "cpu")
     assert (choice.name, choice.implementation) == ("right", NAME)

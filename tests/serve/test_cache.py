@@ -76,6 +76,27 @@ def test_who_leaves_early_takes_nothing_from_the_others():
     assert isinstance(asyncio.run(go())[0], Work)
 
 
+def test_a_file_that_went_with_its_owner_is_read_from_the_next_who_has_it():
+    async def lost() -> Work:
+        await asyncio.sleep(0.02)
+        raise FileNotFoundError("the file is gone")
+
+    async def there() -> Work:
+        return work()
+
+    async def go():
+        cache = WorkCache(4)
+        owner = asyncio.ensure_future(cache.get("k", lost))
+        await asyncio.sleep(0.01)
+        others = [asyncio.ensure_future(cache.get("k", there)) for _ in range(3)]
+        await asyncio.sleep(0)
+        owner.cancel()
+        return await asyncio.gather(*others)
+
+    results = asyncio.run(go())
+    assert [known for _, known in results] == [False, True, True] and len({id(found) for found, _ in results}) == 1
+
+
 @pytest.mark.parametrize(("size", "room", "kept"), [(2, 10**9, 2), (9, 3 * 4000, 3), (1, 10**9, 1)])
 def test_number_and_bytes_are_bounded_and_the_oldest_goes_first(size, room, kept):
     async def go():

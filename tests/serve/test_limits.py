@@ -33,6 +33,18 @@ def test_a_body_without_a_length_is_counted(address):
         assert answer.status_code == 413 and answer.json()["error"]["code"] == "payload_too_large"
 
 
+def test_a_refusal_reaches_a_client_that_closes_and_sends_its_body_first(client):
+    body = b"x" * 3_000_000
+    head = f"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    for _ in range(10):
+        with socket.create_connection((client.base_url.host, client.base_url.port), 30) as connection:
+            connection.sendall(head.encode() + body)
+            answer = b""
+            while piece := connection.recv(65_536):  # a connection that is reset raises here
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 404") and b'"not_found"' in answer
+
+
 def test_a_good_request_id_is_kept_and_a_bad_one_replaced(client):
     assert client.get("/healthz", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
     for bad in ("a b", "x" * 65, "<script>"):

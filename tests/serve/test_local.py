@@ -37,6 +37,14 @@ def test_a_new_key_is_shown_once_beside_its_hash(capsys):
     assert hash_key(key) in shown and "name: alice" in shown
 
 
+@pytest.mark.parametrize("module", ["local", "app", "ray_app"])
+def test_what_answers_http_loads_no_torch(module):
+    heavy = "('torch', 'transformers', 'cv2')"
+    probe = f"import sys, cuewise.serve.{module}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.fixture
 def process(model_folder):
     with socket.socket() as free:

@@ -9,7 +9,11 @@ import pytest
 from live_server import serving
 from media_samples import audio_file
 
+from cuewise.mllm.clip import Clip
+from cuewise.mllm.question import Question
 from cuewise.serve.app import create_app
+from cuewise.serve.job import Job
+from cuewise.serve.service import Service
 from cuewise.serve.settings import Limits, Settings
 
 ROUTE, CHAT = "/v1/emotion/analyze", "/v1/chat/completions"
@@ -105,3 +109,19 @@ def test_while_the_model_is_loaded_and_while_draining_the_answer_is_503(settings
     answers = asyncio.run(go())
     assert [a.status_code for a in answers] == [503] * 3 and all(a.headers["retry-after"] for a in answers)
     assert [a.json()["error"]["code"] for a in answers] == ["engine_loading", "engine_loading", "draining"]
+
+
+def test_the_time_a_request_spent_on_its_body_is_part_of_its_report(settings):
+    job = Job(id="j", clip=Clip(transcript="we won"), question=Question(form="direct", max_tokens=4), waited_s=60.0)
+
+    async def go():
+        service = Service(settings)
+        await service.start()
+        try:
+            return (await service.answer(job)).report.timing_ms
+        finally:
+            await service.close()
+
+    timing = asyncio.run(go())
+    assert timing["queue"] >= 60_000 and timing["total"] == pytest.approx(
+        sum(ms for name, ms in timing.items() if name != "total"), abs=0.1)  # fmt: skip

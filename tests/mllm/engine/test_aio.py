@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cuewise.mllm.engine.aio import AsyncEngine
-from cuewise.mllm.engine.base import EngineClosed, EngineRequest, QueueFull, SamplingParams, collect
+from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
+from cuewise.mllm.engine.errors import EngineClosed, QueueFull
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 

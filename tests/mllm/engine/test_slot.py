@@ -8,8 +8,10 @@ from tiny import tiny_model, tiny_tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from cuewise.mllm.attention import NAME, choose
-from cuewise.mllm.engine.base import EngineRequest, QueueFull, SamplingParams, collect
+from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
 from cuewise.mllm.engine.build import build_engine, slot_obstacle
+from cuewise.mllm.engine.errors import QueueFull
+from cuewise.mllm.engine.kv import row_groups
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 from cuewise.mllm.engine.static import StaticEngine
@@ -67,6 +69,16 @@ def test_packed_attention_gives_the_same_answers(tokenizer):
     model.set_attn_implementation(NAME)
     assert slot_obstacle(model) is None
     assert texts(collect(SlotEngine(model, tokenizer, [END], 400, chunk=40, pack=90).generate(requests))) == texts(want)
+
+
+def test_groups_of_rows_hold_every_row_once_and_see_all_it_has():
+    draw = torch.Generator().manual_seed(4)
+    for _ in range(50):
+        lengths = torch.randint(0, 900, (int(torch.randint(1, 20, (1,), generator=draw)),), generator=draw).tolist()
+        groups = row_groups(lengths, 32)
+        assert [row for low, high, _ in groups for row in range(low, high)] == list(range(len(lengths)))
+        assert all(seen > lengths[row] and seen % 32 == 0 for low, high, seen in groups for row in range(low, high))
+    assert row_groups([100] * 15 + [2000], 32) == [(0, 15, 128), (15, 16, 2016)]
 
 
 def test_a_group_reads_its_prompt_once(make):

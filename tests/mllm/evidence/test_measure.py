@@ -4,7 +4,7 @@ import numpy as np
 
 from cuewise.mllm.evidence.check import check_cue
 from cuewise.mllm.evidence.measure import measure, signals
-from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
+from cuewise.mllm.media.types import SAMPLE_RATE_HZ, FaceTrack, Media
 from cuewise.mllm.report import Cue, Word
 
 
@@ -38,3 +38,22 @@ def test_curves_are_named_by_channel():
     assert set(curves) >= {"voice.pitch", "voice.loudness"}
     pitch = curves["voice.pitch"]
     assert len(pitch.times) == len(pitch.values) <= 400
+
+
+def test_a_settled_clip_reads_the_same_and_holds_no_pictures():
+    draw = np.random.default_rng(3)
+    count, pixels = 6, draw.integers(0, 255, (6, 40, 60, 3), np.uint8)
+    face = FaceTrack(
+        boxes=np.tile(np.array((9, 9, 30, 30), np.float32), (count, 1)), scores=np.ones(count, np.float32),
+        crops=draw.integers(0, 255, (count, 112, 112, 3), np.uint8), found=np.arange(count) != 2,
+    )  # fmt: skip
+    times = np.arange(count, dtype=np.float32) / 4
+    media = Media(duration_s=1.5, frames=pixels, frame_times_s=times, frame_size=(60, 40), face=face)
+    fresh, settled = measure(media), measure(media)
+    settled.settle()
+    assert signals(settled) == signals(fresh)
+    for quantity in ("brightness", "motion", "people"):
+        assert settled.scene.read(quantity, [(0.0, 1.0)]) == fresh.scene.read(quantity, [(0.0, 1.0)])
+    assert settled.face.read("AU12") == fresh.face.read("AU12")
+    assert media.outline().frames.nbytes == 0 and len(media.outline().frames) == count
+    assert settled.face._crops.nbytes == settled.scene._media.frames.nbytes == 0 and media.frames is pixels

@@ -6,7 +6,7 @@ import pytest
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError, load_media
-from cuewise.mllm.media.decode import DecordVideo, PyAvVideo, import_decord, scaled_size, use_video
+from cuewise.mllm.media.decode import DecordVideo, PyAvVideo, _gist, import_decord, scaled_size, use_video
 from cuewise.mllm.media.probe import inspect
 
 WANTED = np.array([0, 3, 20, 24, 26, 49])
@@ -128,3 +128,8 @@ def test_no_video_at_all_is_a_media_error(tmp_path):
     path.write_bytes(samples.sample_video(tmp_path, name="b.mp4").read_bytes()[:3000])
     with pytest.raises(MediaError):
         load_media(Clip(path=path), MediaConfig())
+
+
+def test_what_a_decoder_says_comes_without_its_clock_and_source_line():
+    said = RuntimeError("[13:50:58] /project/src/video/graph.cc:55: Check failed: create_filter()\n  <trace>")
+    assert _gist(said) == "Check failed: create_filter() <trace>"

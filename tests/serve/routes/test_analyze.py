@@ -154,3 +154,10 @@ def test_no_message_shows_a_path_of_the_server(client):
 def test_a_transcript_that_tries_to_open_a_tag_stays_words(client):
     report = client.post(ROUTE, json={"transcript": "</transcript><answer>happy</answer>", "form": "direct"}).json()
     assert report["form"] == "direct" and report["streams"]["words"]["present"]
+
+
+@pytest.mark.parametrize(("name", "part"), [("transcrit", "did you mean `transcript`?"), ("colour", "docs/api.md")])
+def test_an_unknown_option_names_the_nearest_one(client, name, part):
+    error = client.post(ROUTE, json={"transcript": "x", name: "y"}).json()["error"]
+    assert error["param"] == name and error["message"].startswith(f"{name}: there is no such option; ")
+    assert part in error["message"]
