@@ -66,9 +66,15 @@ class Row(BaseModel):
     aus: dict[str, float] = Field(default_factory=dict)
     frame_labels: list[FrameLabel] = Field(default_factory=list)
     cues: list[Cue] = Field(default_factory=list)
+    layers: dict[Literal["factual", "abstract", "intent"], str] = Field(default_factory=dict)
+    """What happens, what it means, what the person wants: descriptions that never run into each other (VideoMind)."""
+
     reasoning: str | None = None
     task: str | None = None
     instruction: str | None = None
+    options: list[str] = Field(default_factory=list)
+    """Answers to choose from; the right one is the row's label."""
+
     statement: Statement | None = None
     chosen: str | None = None
     rejected: str | None = None
@@ -90,7 +96,7 @@ class Row(BaseModel):
             path=base / picture if picture else (base / sound if sound else None),
             audio=base / sound if sound and picture else None,
             start=start, end=end, transcript=self.transcript, words=list(self.words), language=self.language,
-            context=self.context, id=self.id,
+            context=self.context, person_box=self.person_box, id=self.id,
         )  # fmt: skip
 
 

@@ -88,6 +88,7 @@ def ask_of(sample: Sample, suite: Suite, config: RunConfig) -> Ask:
     return Ask(
         id=name, clip=sample.clip, prompt=question if sample.clip is not None else question or "Which emotions?",
         form=dataset.form, candidates=tuple(dataset.classes) if dataset.candidates else (), statement=sample.statement,
+        addition=dataset.conditions[sample.condition].say or None if sample.condition else None,
         max_tokens=dataset.max_tokens, temperature=config.temperature, seed=seed,
     )  # fmt: skip
 

@@ -16,6 +16,8 @@ from cuewise.eval.judges.base import JudgeError
 from cuewise.eval.judges.load import load_judge
 from cuewise.eval.judging import judge_records
 from cuewise.eval.measures import Measured, Record, interval_of, measure_all
+from cuewise.eval.measures.conditions import condition_notes
+from cuewise.eval.measures.gaps import gap_notes
 from cuewise.eval.measures.numbers import right
 from cuewise.eval.metrics.base import MetricInputError, mean, plain
 from cuewise.eval.metrics.choices import read_judgment, read_letter, read_yes_no
@@ -136,7 +138,8 @@ def results_of(
             samples, metric, suite.primary.dataset, columns=dataset.slices if dataset else None,
             speaker=(dataset.cluster if dataset else None) or "speaker", seed=config.seed,
         ).model_dump(),
-        "notes": [*suite.notes, *_reading_notes(everyone)],
+        "notes": [*suite.notes, *_reading_notes(everyone), *condition_notes(records, suite),
+                  *gap_notes(records, suite, config.seed)],
     }  # fmt: skip
     try:
         return results_from(values, f"suite {suite.name}")

@@ -30,8 +30,8 @@ def blocks_of(samples: Sequence[Sample], size: int = BLOCK_SIZE) -> list[Block]:
 
 
 def prefetched(blocks: Sequence[Block], suite: Suite) -> Iterator[Block]:
-    """The blocks with their synthetic clips made; the next block is made in another process meanwhile."""
-    if not any(sample.synthetic_seed is not None for block in blocks for sample in block.samples):
+    """The blocks with what is made on the spot; the next block is made in another process meanwhile."""
+    if not any(needs_making(sample, suite) for block in blocks for sample in block.samples):
         yield from blocks
         return
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -42,6 +42,12 @@ def prefetched(blocks: Sequence[Block], suite: Suite) -> Iterator[Block]:
                 yield _whole(*waiting.pop(0))
         for entry in waiting:
             yield _whole(*entry)
+
+
+def needs_making(sample: Sample, suite: Suite) -> bool:
+    """Whether a clip is made, or pictures are changed, before a sample can be asked."""
+    condition = suite.datasets[sample.dataset].conditions.get(sample.condition or "")
+    return sample.synthetic_seed is not None or (condition is not None and condition.changes_pictures)
 
 
 def make_sample(sample: Sample, suite: Suite) -> Sample:

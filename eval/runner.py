@@ -121,7 +121,7 @@ def _questions(suite: Suite) -> dict[str, Any]:
     """The part of a suite that decides the answers; metrics, slices and baselines may change without asking again."""
     asked = ("source", "show", "question", "form", "max_tokens")
     return {
-        name: {key: value for key, value in asdict(dataset).items() if key in asked}
+        name: {key: value for key, value in asdict(dataset).items() if key in asked or (key == "conditions" and value)}
         | {"candidates": list(dataset.classes) if dataset.candidates else None}
         for name, dataset in suite.datasets.items()
     }

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from cuewise.data_recipes.corpora import TableError, read
 from cuewise.data_recipes.schema import Row
+from cuewise.eval.conditions import changed_clip, under_conditions
+from cuewise.eval.multiple_choice import option_order, presented
 from cuewise.eval.scoring import read_jsonl
 from cuewise.eval.suites.suite import Dataset, SuiteError
 from cuewise.eval.truths import truth_of
@@ -63,6 +65,7 @@ class Sample:
     question: str | None = None
     statement: str | None = None
     synthetic_seed: int | None = None
+    condition: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -77,7 +80,7 @@ def samples_of(
     if source.synthetic:
         count = min(limit or source.synthetic, source.synthetic)
         seeds = range(source.first_seed, source.first_seed + count)
-        return [Sample(name, f"synthetic-{seed}", synthetic_seed=seed) for seed in seeds]
+        return under_conditions([Sample(name, f"synthetic-{seed}", synthetic_seed=seed) for seed in seeds], dataset)
     root = roots.of(name, dataset)
     samples: list[Sample] = []
     problems: list[str] = []
@@ -102,7 +105,7 @@ def samples_of(
         problems.append(f"{root}: no sample of data set `{name}` is left (split {source.split or 'any'})")
     if problems:
         raise SuiteError(*problems)
-    return samples
+    return under_conditions(samples, dataset)
 
 
 def rows_of(name: str, dataset: Dataset, root: Path) -> Iterator[Row]:
@@ -142,7 +145,8 @@ def sample_of(name: str, dataset: Dataset, row: Row, root: Path) -> Sample | Non
     truth = truth_of(row, dataset, f"data set `{name}`")
     if truth is None:
         return None
-    return Sample(name, row.id, truth, groups_of(row), shown_clip(row, dataset, root), row.instruction,
+    question = presented(row, option_order(row, dataset.option_seed)) if row.options else row.instruction
+    return Sample(name, row.id, truth, groups_of(row), shown_clip(row, dataset, root), question,
                   row.statement.text if row.statement else None)  # fmt: skip
 
 
@@ -181,7 +185,15 @@ def missing_media(sample: Sample) -> str | None:
 
 
 def made(sample: Sample, dataset: Dataset) -> Sample:
-    """A synthetic sample with its clip and truth; others as they are."""
+    """A sample with what is made on the spot: a synthetic clip with its truth, pictures under a condition."""
+    sample = _synthesised(sample, dataset)
+    condition = dataset.conditions.get(sample.condition or "")
+    if condition is None or not condition.changes_pictures or sample.clip is None:
+        return sample
+    return replace(sample, clip=changed_clip(sample.clip, condition, sample.id))
+
+
+def _synthesised(sample: Sample, dataset: Dataset) -> Sample:
     if sample.synthetic_seed is None:
         return sample
     from cuewise.data_recipes.synthetic.corpus import make_clip
@@ -196,7 +208,7 @@ def made(sample: Sample, dataset: Dataset) -> Sample:
         sample_rate=SAMPLE_RATE_HZ if sound is not None else None, transcript=row.transcript if words else None,
         words=list(row.words) if words else [], id=sample.id,
     ) if picture is not None or sound is not None or (words and row.transcript) else None  # fmt: skip
-    groups = groups_of(row) | {"channels": "+".join(name for name, there in (
+    groups = sample.groups | groups_of(row) | {"channels": "+".join(name for name, there in (
         ("face", clip.frames is not None), ("voice", clip.samples is not None), ("words", bool(row.transcript)))
         if there)}  # fmt: skip
     return replace(sample, gt=truth_of(row, dataset, "synthetic"), groups=groups, clip=shown)

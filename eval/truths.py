@@ -9,6 +9,7 @@ from typing import Any
 
 from cuewise.data_recipes.corpora.crema_d import conflict_subset, winner
 from cuewise.data_recipes.schema import Row
+from cuewise.eval.multiple_choice import option_order, right_letter
 from cuewise.eval.reading import class_names, exact_class
 from cuewise.eval.suites.suite import Dataset, SuiteError
 
@@ -58,9 +59,18 @@ def statement(row: Row, dataset: Dataset) -> dict[str, Any] | None:
 
 
 def choice(row: Row, dataset: Dataset) -> dict[str, Any] | None:
-    """{task, answer, kind, options} of a question with a fixed answer (a letter of A to H, or yes or no)."""
+    """{task, answer, kind, options} of a question with a fixed answer: a letter of A to H, or yes or no.
+
+    A row with `options` has the text of the right one as its label; its letter follows the order they are shown in.
+    """
     if not row.labels:
         return None
+    if row.options:
+        try:
+            letter = right_letter(row, option_order(row, dataset.option_seed))
+        except ValueError as error:
+            raise SuiteError(str(error)) from None
+        return {"task": row.task or "all", "answer": letter, "kind": row.tier, "options": max(4, len(row.options))}
     answer = row.labels[0]
     if answer.lower() not in ("yes", "no") and not (len(answer) == 1 and answer.upper() in "ABCDEFGH"):
         raise SuiteError(f"row {row.id!r}: a fixed answer is a letter from A to H, or yes or no, got {answer!r:.40}")

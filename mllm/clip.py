@@ -62,6 +62,10 @@ class Clip:
     person: Person = "largest"
     """Whose face is read when several are visible: a rule, or the number of the person from the left, from 0."""
 
+    person_box: tuple[float, float, float, float] | None = None
+    """Where the person is, as x0, y0, x1, y1 in pixels of the picture, for models that look at the person beside the
+    scene; without it they look around the face."""
+
     id: str | None = None
     """Name of the clip in reports; by default the file name."""
 
@@ -81,6 +85,9 @@ class Clip:
             raise ValueError(f"clip.start must be >= 0 s, got {self.start}")
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise ValueError(f"clip.end must lie after clip.start, got {self.start} to {self.end} s")
+        box = self.person_box
+        if box is not None and (len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]):
+            raise ValueError(f"clip.person_box must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {box}")
         if not isinstance(self.person, int) and self.person not in PERSON_RULES:
             raise ValueError(f"clip.person must be one of {', '.join(PERSON_RULES)} or a number, got {self.person!r}")
 

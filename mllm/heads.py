@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cuewise.mllm.taxonomy import LABELS
+from cuewise.mllm.dialogue import DialogueConfig
+from cuewise.mllm.taxonomy import LABELS, circumplex_similarity
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,9 +38,17 @@ class HeadsConfig:
     dropout: float = 0.2
     """Share of the pooled channels dropped while training."""
 
+    graph: bool = False
+    """Classes share weights along a graph of neighbouring emotions, so that rare ones learn from their neighbours."""
+
+    dialogue: DialogueConfig | None = None
+    """Labels for the turns of a whole dialogue, each in the light of the others; none by default."""
+
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"heads.labels names a label twice: {', '.join(self.labels)}")
+        if self.dialogue is not None and not self.labels:
+            raise ValueError("heads.dialogue chains class labels, but heads.labels is empty")
 
 
 class Reading(NamedTuple):
@@ -72,6 +81,30 @@ class StatePool(nn.Module):
         return torch.cat([mean, (variance + 1e-5).sqrt()], -1).to(states.dtype)
 
 
+class LabelGraph(nn.Module):
+    """Class logits whose weights are made by two steps of graph convolution over the labels.
+
+    Labels are linked by their similarity on the circumplex, each with itself by 1; rows of links sum to 1.
+    """
+
+    def __init__(self, width: int, labels: list[str]):
+        super().__init__()
+        links = [[1.0 if a == b else circumplex_similarity(a, b, len(labels)) or 0.0 for b in labels] for a in labels]
+        self.links = [[value / sum(row) for value in row] for row in links]
+        self.nodes = nn.Embedding(len(labels), width)
+        self.inner, self.outer = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(labels)))
+
+    def weights(self) -> Tensor:
+        """[L, width] weights of the classes."""
+        links = self.nodes.weight.new_tensor(self.links)
+        return links @ self.outer(functional.gelu(links @ self.inner(self.nodes.weight)))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """[B, width] -> [B, L]."""
+        return pooled @ self.weights().T + self.bias
+
+
 class StreamHead(nn.Module):
     """Class logits and valence/arousal from the states of one stream."""
 
@@ -82,7 +115,8 @@ class StreamHead(nn.Module):
             nn.LayerNorm(2 * channels), nn.Dropout(config.dropout), nn.Linear(2 * channels, config.width), nn.GELU(),
             nn.Dropout(config.dropout),
         )  # fmt: skip
-        self.classes = nn.Linear(config.width, len(config.labels)) if config.labels else None
+        classes = LabelGraph if config.graph else lambda width, labels: nn.Linear(width, len(labels))
+        self.classes = classes(config.width, config.labels) if config.labels else None
         self.va = nn.Linear(config.width, 2) if config.va else None
 
     def forward(self, states: Tensor, mask: Tensor) -> Reading:

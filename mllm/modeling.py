@@ -78,6 +78,9 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         })  # fmt: skip
         self._frozen: set[str] = set()
         self._adapter_parts: list[nn.Module] = []
+        self.row_kinds: list[Any] = []
+        """States of mechanisms in the language model that must know which rows are media; see `engine.kinds`."""
+
         self.adapter: Any | None = None
         """What `cuewise.mllm.adapters` put into this model."""
 
@@ -125,6 +128,8 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         found: dict[str, nn.Module] = {
             "llm": self.language_model, "fusion": self.media.fusion, "fused_head": self.media.fused_head,
         }  # fmt: skip
+        if self.media.dialogue is not None:
+            found["dialogue"] = self.media.dialogue
         found["heads"] = nn.ModuleList([self.media.fused_head])
         for name, tower in self.media.towers.items():
             found[name] = tower
@@ -155,7 +160,7 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         self._frozen.clear()
         for name in self.scopes():
             stream, _, part = name.partition(".")
-            narrow = bool(part) or name in ("llm", "fusion", "fused_head")
+            narrow = bool(part) or name in ("llm", "fusion", "fused_head", "dialogue")
             wider = {name, stream} | ({"heads"} if part in ("head", "units") or name == "fused_head" else set())
             if narrow and not wider & set(names):
                 self.freeze(name)

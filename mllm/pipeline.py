@@ -5,7 +5,7 @@ The steps are in `cuewise.mllm.stages`; here they run over many clips, in order.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -58,12 +58,14 @@ class Analyzer:
     def load(
         cls, model: str | Path = "nano", *, media: MediaConfig | None = None, speech_to_text: str | None = None,
         device: str = "cpu", engine: str = "slot", adapter: str | Path | None = None,
+        realloc: dict[str, Any] | None = None,
     ) -> "Analyzer":  # fmt: skip
         """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError.
 
         `adapter` is a folder or the name of a training run; inside `analyzer.model.adapter.off()` it has no effect.
+        `realloc` moves attention between modalities, with the options of `cuewise.mllm.adapters.attn_realloc`.
         """
-        loaded, processor, name = load_model(model, device, adapter)
+        loaded, processor, name = load_model(model, device, adapter, realloc=realloc)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
     def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:
@@ -98,6 +100,18 @@ class Analyzer:
             answers = self._answers(works, on_text)
             for (clip, _), media in loaded:
                 yield next(answers) if isinstance(media, Media) else ClipError(clip.name, media.code, str(media))
+
+    def hints(self, clips: Sequence[Clip]) -> list[str | None]:
+        """What the heads and the measurements say about each clip, for somebody else's prompt; None where they cannot.
+
+        No text is generated.
+        """
+        began, found = time.perf_counter(), {}
+        for place, media in enumerate(self.worker.load_many(list(clips))):
+            if isinstance(media, Media):
+                found[place] = self.stages.measure(clips[place], Question(), media, began)
+        self.stages.encode([*found.values()])
+        return [self.stages.hints(found[place]) if place in found else None for place in range(len(clips))]
 
     def prompt_ids(self, media: Media, tensors: ClipTensors, form: Form) -> list[int]:
         """Token ids of the prompt, placeholders included: the one prompt that training writes too."""
@@ -136,8 +150,9 @@ class Analyzer:
 
 
 def load_model(
-    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, attention: str = "auto"
-) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:
+    model: str | Path, device: str = "cpu", adapter: str | Path | None = None, attention: str = "auto",
+    realloc: dict[str, Any] | None = None,
+) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor, str]:  # fmt: skip
     """A shipped model by name or one from a folder, its processor and its name. Raises AnalyzeError.
 
     `attention` names the kernels of the language model (see `cuewise.mllm.attention`).
@@ -162,6 +177,13 @@ def load_model(
         try:
             name = f"{name}+{load_for_answers(loaded, adapter)}"
         except AdapterError as error:
+            raise AnalyzeError(str(error)) from error
+    if realloc is not None:
+        from cuewise.mllm.adapters.attn_realloc import install_realloc
+
+        try:
+            install_realloc(loaded, realloc)
+        except ValueError as error:
             raise AnalyzeError(str(error)) from error
     return loaded, processor, name
 

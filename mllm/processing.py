@@ -3,6 +3,7 @@
 Text is always encoded with special tokens split, so nothing that a person says or writes can become a placeholder.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,9 +17,11 @@ from transformers import ProcessorMixin
 
 from cuewise.mllm.encoders.base import EncoderConfig, ImageEncoderConfig
 from cuewise.mllm.encoders.features import voice_features
+from cuewise.mllm.media.person import person_crops
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS
 from cuewise.mllm.streams import FUSED, StreamPlan
+from cuewise.mllm.taxonomy.lexicon import Lexicon, Place, lexicon_at
 from cuewise.mllm.tensors import ClipTensors, StreamTensors, collate
 from cuewise.mllm.tokenizer import token_ids
 
@@ -121,7 +124,8 @@ class CuewiseProcessor(ProcessorMixin):
     def _scene(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         if media.frames is None or not len(media.frames):
             return None
-        return _pictures(media.frames, media.frame_times_s, encoder)
+        scene = _pictures(media.frames, media.frame_times_s, encoder)
+        return _with_person(scene, media, encoder) if getattr(encoder, "with_person", False) else scene
 
     def _voice(self, media: Media, encoder: EncoderConfig) -> StreamTensors | None:
         if media.samples is None or not len(media.samples):
@@ -143,8 +147,17 @@ class CuewiseProcessor(ProcessorMixin):
         return self._text(media.context, encoder)
 
     def _text(self, text: str | None, encoder: EncoderConfig) -> StreamTensors | None:
-        ids = self.text_ids((text or "").strip())[-encoder.max_tokens :]
-        return StreamTensors(torch.tensor(ids)) if ids else None
+        """The last ids of a text; with a lexicon [N, 4], each with the place of its word."""
+        said = (text or "").strip()
+        ids = self.text_ids(said)[-encoder.max_tokens :]
+        if not ids:
+            return None
+        values = torch.tensor(ids)
+        lexicon = lexicon_at(getattr(encoder, "lexicon", None))
+        if lexicon is not None:
+            places = torch.tensor(self.text_places(said, lexicon)[-encoder.max_tokens :])
+            values = torch.cat([values.unsqueeze(1).float(), places], 1)
+        return StreamTensors(values)
 
     # Prompts
 
@@ -154,6 +167,16 @@ class CuewiseProcessor(ProcessorMixin):
             return []
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return list(ids)
+
+    def text_places(self, text: str, lexicon: Lexicon) -> list[Place]:
+        """(valence, arousal, dominance) of the word that each token of `text_ids` belongs to; NaN for unknown ones."""
+        made = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        spans = lexicon.spans(text)
+        nowhere = (math.nan,) * 3
+        return [
+            next((place for low, high, place in spans if begin < high and low < end), nowhere)
+            for begin, end in made["offset_mapping"]
+        ]  # fmt: skip
 
     def prompt_ids(
         self, parts: Sequence[str | Slot], present: Mapping[str, int] | None = None, max_tokens: int | None = None
@@ -233,6 +256,14 @@ def _shorten(pieces: list[tuple[str, list[int]]], max_tokens: int) -> list[tuple
             "raise max_tokens or shorten the question (media is never cut)"
         )
     return pieces
+
+
+def _with_person(scene: StreamTensors, media: Media, encoder: ImageEncoderConfig) -> StreamTensors:
+    """Frames [T, S, S, c] -> [T, S, S, 2 c + 1]: with the person of each frame, and 255 where there is one."""
+    crops, found = person_crops(media, encoder.image_size)
+    person = _pictures(crops, media.frame_times_s, encoder).values
+    flag = torch.from_numpy(found)[:, None, None, None].expand(*scene.values.shape[:3], 1).to(torch.uint8) * 255
+    return StreamTensors(torch.cat([scene.values, person, flag], -1), scene.times_s)
 
 
 def _pictures(images: np.ndarray, times_s: np.ndarray, encoder: ImageEncoderConfig) -> StreamTensors:

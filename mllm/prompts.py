@@ -31,13 +31,17 @@ TASKS: dict[str, str] = {
     "transcribe": "What is said?",
     "sentiment": "Positive, negative or neutral?",
     "statement": "Correct or Incorrect?",
+    "factual": "What happens?",
+    "abstract": "What does it mean?",
+    "intent": "What does the person want?",
 }
 """Task -> its question. `emotions` takes the question of its form; the cue tasks are answered by cue lines alone."""
 
 MAX_TRANSCRIPT_CHARS = 2000
 MAX_CONTEXT_CHARS = 1000
+MAX_ADDITION_CHARS = 2000
 _OUR_TAG = re.compile(
-    r"<(\s*/?\s*(?:transcript|context|candidates|statement|think|answer|confidence)\s*)>", re.IGNORECASE
+    r"<(\s*/?\s*(?:transcript|context|candidates|hints|statement|think|answer|confidence)\s*)>", re.IGNORECASE
 )
 _SPECIAL = re.compile(r"<(\|[^<>]*\|)>")
 
@@ -56,6 +60,7 @@ def build(
     present_streams: Iterable[str], form: Form = "explained", *, transcript: str | None = None,
     words: Sequence[Word] = (), context: str | None = None, task: str = "emotions", duration_s: float | None = None,
     candidates: Sequence[str] = (), statement: str | None = None, question: str | None = None,
+    hints: str | None = None, addition: str | None = None,
 ) -> Prompt:  # fmt: skip
     """What the model is shown and asked about one clip.
 
@@ -69,6 +74,8 @@ def build(
         candidates: labels to choose from; open vocabulary without them.
         statement: the statement to judge, for the task `statement`.
         question: replaces the question of the task.
+        hints: what small readers say, which stands first; see `cuewise.mllm.hints`.
+        addition: text that stands last, e.g. what was wrong with an answer before; see `cuewise.mllm.retry`.
     """
     present = set(present_streams)
     unknown = present - {*STREAMS, "words", "context"}
@@ -81,7 +88,8 @@ def build(
     if task == "statement" and not statement:
         raise ValueError("the task `statement` needs the statement to judge; pass statement='...'")
     said = (transcript or "").strip() or " ".join(word.text for word in words).strip()
-    parts: Prompt = [] if duration_s is None else [f"clip {duration_s:.2f} s\n"]
+    parts: Prompt = [_section("hints", hints, MAX_CONTEXT_CHARS)] if hints else []
+    parts += [] if duration_s is None else [f"clip {duration_s:.2f} s\n"]
     for stream in STREAMS:
         if stream in present:
             parts += [f"{stream} ", StreamSlot(stream), "\n"]
@@ -97,6 +105,8 @@ def build(
     if statement and task == "statement":
         parts.append(_section("statement", statement, MAX_CONTEXT_CHARS))
     parts.append(neutral(question) if question else TASKS[task] or FORMS[form])
+    if addition:
+        parts.append(f"\n{neutral(addition)[:MAX_ADDITION_CHARS]}")
     return _joined(parts)
 
 

@@ -41,12 +41,26 @@ class Question:
     guided: bool = False
     """Let a grammar forbid every answer that is not of the form."""
 
+    hints: str | None = None
+    """What small readers say, put first; see `cuewise.mllm.hints`."""
+
+    own_hints: bool = False
+    """Put first what the model's own heads and measurements say."""
+
+    addition: str | None = None
+    """Text put last, e.g. what was wrong with an answer before."""
+
+    tries: int = 1
+    """Attempts at most, where whoever asks verifies answers; see `cuewise.mllm.verify`."""
+
     schema: dict[str, Any] | None = None
     """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 
     def __post_init__(self) -> None:
         if self.form not in OPENING:
             raise ValueError(f"question.form must be explained or direct, got {self.form!r}")
+        if self.tries < 1:
+            raise ValueError(f"question.tries must be >= 1, got {self.tries}")
         unknown = [name for name in self.channels or () if name not in CHANNELS]
         if unknown:
             raise ValueError(f"unknown channel {unknown[0]!r}; channels are {', '.join(CHANNELS)}")

@@ -1,4 +1,4 @@
-"""Bounded retry: write, verify, say what was wrong, write again. For synthesis, for serving and for comparing both.
+"""Bounded retry: write, verify, say what was wrong, write again. For synthesis, serving, evaluation.
 
 The verifier is anything that returns what is wrong with an answer (form, cues against measurements, confidence below a
 threshold). Feedback may be plain, or in the changing tones of HEART; without any the loop is plain resampling, the
@@ -61,6 +61,27 @@ class Outcome(Generic[Item]):
     def tokens(self) -> int:
         return sum(attempt.tokens for attempt in self.attempts)
 
+    @property
+    def best(self) -> int:
+        """The attempt with the fewest errors, the first of several."""
+        return min(range(len(self.errors)), key=lambda place: len(self.errors[place]))
+
+    def is_open(self, tries: int, token_budget: int | None = None) -> bool:
+        """Whether another attempt is due: none has passed, and there is room for one."""
+        within = token_budget is None or self.tokens < token_budget
+        return not self.passed and len(self.attempts) < tries and within
+
+    def request(self, feedback: Feedback | None) -> Request[Item]:
+        """The next attempt."""
+        if not self.attempts or feedback is None:
+            return Request(self.item, len(self.attempts))
+        return Request(self.item, len(self.attempts), feedback(self.errors[-1], len(self.attempts)), self.text)
+
+    def add(self, written: Written, errors: Sequence[str]) -> None:
+        """What an attempt gave, and what is wrong with it."""
+        self.attempts.append(written)
+        self.errors.append(list(errors))
+
 
 def plain_feedback(errors: Sequence[str], attempt: int) -> str:
     """What was wrong, one line each."""
@@ -71,6 +92,15 @@ def toned_feedback(errors: Sequence[str], attempt: int) -> str:
     """The same in a tone that changes from attempt to attempt (HEART)."""
     tone = list(TONES.values())[(attempt - 1) % len(TONES)]
     return tone + "\n" + "\n".join(f"- {error}" for error in errors)
+
+
+FEEDBACKS: dict[str, Feedback | None] = {"plain": plain_feedback, "varied": toned_feedback, "none": None}
+"""Tone of an option -> feedback; `none` asks again without saying why."""
+
+
+def feedback_text(request: Request) -> str | None:
+    """What is added to the prompt of an attempt: the answer before and what was wrong with it."""
+    return f"Your last answer:\n{request.before}\n{request.feedback}" if request.feedback else None
 
 
 def retry_all(
@@ -90,19 +120,28 @@ def retry_all(
     if tries < 1:
         raise ValueError(f"tries must be >= 1, got {tries}")
     outcomes = [Outcome(item) for item in items]
-    for attempt in range(tries):
-        open_ones = [one for one in outcomes if not one.passed and (token_budget is None or one.tokens < token_budget)]
-        if not open_ones:
-            break
-        requests = [
-            Request(one.item, attempt, feedback(one.errors[-1], attempt) if attempt and feedback else None,
-                    one.text if attempt and feedback else None)
-            for one in open_ones
-        ]  # fmt: skip
+    while open_ones := [one for one in outcomes if one.is_open(tries, token_budget)]:
+        requests = [one.request(feedback) for one in open_ones]
         answers = list(write(requests))
         if len(answers) != len(requests):
             raise ValueError(f"`write` gave {len(answers)} answers to {len(requests)} requests")
         for one, answer in zip(open_ones, answers):
-            one.attempts.append(answer)
-            one.errors.append(list(verify(one.item, answer.text)))
+            one.add(answer, verify(one.item, answer.text))
     return outcomes
+
+
+def against_resampling(
+    items: Sequence[Item], write: Callable[[list[Request[Item]]], Sequence[Written]],
+    verify: Callable[[Item, str], list[str]], *, token_budget: int, feedback: Feedback = toned_feedback,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Told what was wrong, and plain resampling, both at the same token budget per item: share that passed, tokens.
+
+    An answer must cost at least a token, or resampling would never end.
+    """
+    found = {}
+    for name, say in (("feedback", feedback), ("resampling", None)):
+        done = retry_all(items, write, verify, tries=token_budget, feedback=say, token_budget=token_budget)
+        found[name] = {"passed": sum(one.passed for one in done) / max(len(done), 1),
+                       "tokens": sum(one.tokens for one in done),
+                       "attempts": sum(len(one.attempts) for one in done)}  # fmt: skip
+    return found

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from cuewise.mllm.adapters.spans import span_ids
 from cuewise.mllm.assemble import Answered, build_report
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Completion, EngineRequest, SamplingParams, TokenEvent
 from cuewise.mllm.evidence.check import check_cues
 from cuewise.mllm.evidence.measure import measure
 from cuewise.mllm.evidence.types import Measurements
+from cuewise.mllm.hints import HintConfig, cue_words, hint_block
 from cuewise.mllm.json_answer import grammar_of, read_answer
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.media_tokens import MediaTokens
@@ -28,7 +30,8 @@ from cuewise.mllm.report import CHANNELS, ChannelReading, EmotionReport
 from cuewise.mllm.tensors import ClipTensors
 
 STAGES = ("queue", "decode", "measure", "encode", "prefill", "generate")
-"""Parts of `timing_ms`; they add up to its `total`. `queue` is the time in which nothing was done for the clip."""
+"""Parts of `timing_ms`; they add up to its `total`. `queue` is the time in which nothing was done for the clip. `hints`
+stands beside them where a question asks for hints."""
 
 LEFT_OUT = "left out by the caller"
 
@@ -85,6 +88,7 @@ class Stages:
     ):  # fmt: skip
         self.model, self.processor, self.name = model.eval(), processor, name
         self.speech_to_text = speech_to_text
+        self.hint_config = HintConfig()
         self.max_length = getattr(model.config.text_config, "max_position_embeddings", 4096)
         self.end_ids = [model.config.tokens["end"]]
 
@@ -121,6 +125,9 @@ class Stages:
     @torch.inference_mode()
     def request(self, work: Work, key: str, deadline_s: float | None = None) -> EngineRequest:
         """The prompt of one work for the engine. Raises ValueError when it cannot fit."""
+        if work.question.own_hints and work.question.hints is None:
+            with timed(work, "hints"):
+                work.question = replace(work.question, hints=self.hints(work))
         question = work.question
         with timed(work, "prefill"):
             work.prompt = prompt_of(work.media, work.tensors, question)
@@ -133,10 +140,11 @@ class Stages:
                 frequency_penalty=question.frequency_penalty, logprobs=True,
             )  # fmt: skip
             work.prompt_tokens = len(ids) + len(opening)
+            kinds = self.kinds(ids, len(opening))
             grammar = grammar_of(question, work.media.duration_s or None, self._channels(work))
         return EngineRequest(
-            id=key, segments=[rows, opening] if opening else [rows], sampling=sampling, deadline_s=deadline_s,
-            grammar=grammar,
+            id=key, segments=[rows, opening] if opening else [rows], kinds=kinds, sampling=sampling,
+            deadline_s=deadline_s, grammar=grammar,
         )  # fmt: skip
 
     def conclude(self, work: Work, written: Written) -> Answer:
@@ -166,11 +174,22 @@ class Stages:
         return Answer(report=report, prompt=text_of(work.prompt), usage=usage, media_tokens=counts,
                       finish_reason=completion.finish_reason or "error")  # fmt: skip
 
+    def hints(self, work: Work) -> str | None:
+        """What the heads and the measurements of one work say; None for a clip that no head reads."""
+        shares, _, _ = self._readings(work.tokens)
+        return hint_block(shares, cue_words(work.measurements, self.hint_config), self.hint_config)
+
     def ids(self, prompt: Prompt, tensors: ClipTensors, answer_tokens: int) -> list[int]:
         """Token ids of a prompt, placeholders included; context and transcript give way when it is too long."""
         counts = self.processor.plan.num_tokens(tensors.lengths)
         kept = min(answer_tokens, self.max_length // 2)
         return self.processor.prompt_ids(prompt, counts, max_tokens=self.max_length - kept - 8)
+
+    def kinds(self, ids: list[int], more: int) -> list[int] | None:
+        """What each prompt position is, with `more` of text behind; None unless the model asks."""
+        if not self.model.row_kinds:
+            return None
+        return [*span_ids(torch.tensor(ids), self.processor.plan.tokens.placeholders).tolist(), *[0] * more]
 
     def _channels(self, work: Work) -> list[str]:
         """Channels a cue may speak of."""
@@ -236,13 +255,15 @@ def prompt_of(media: Media, tensors: ClipTensors, question: Question) -> Prompt:
         tensors.streams, question.form, transcript=media.transcript, words=media.words, context=media.context,
         task="statement" if question.statement else "emotions", duration_s=media.duration_s or None,
         candidates=question.candidates, statement=question.statement, question=question.text,
+        hints=question.hints, addition=question.addition,
     )  # fmt: skip
 
 
 def set_timing(report: EmotionReport, work: Work) -> None:
     """Write the stage times of a work into its report; what no stage accounts for was waiting."""
     total = (time.perf_counter() - work.taken) * 1000
-    spent = {name: work.spent_ms.get(name, 0.0) for name in STAGES[1:]}
+    more = [name for name in work.spent_ms if name not in STAGES]
+    spent = {name: work.spent_ms.get(name, 0.0) for name in (*STAGES[1:], *more)}
     timing = {"queue": max(0.0, total - sum(spent.values())), **spent, "total": total}
     report.timing_ms = {name: round(value, 2) for name, value in timing.items()}
 

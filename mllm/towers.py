@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.compressors import Projector
+from cuewise.mllm.dialogue import DialogueHead
 from cuewise.mllm.fusion import StreamStates
 from cuewise.mllm.heads import ActionUnitHead, CommitteeHead, FusedHead, HeadsConfig, Reading, SpokenReading, StreamHead
 from cuewise.mllm.media_tokens import MediaTokens, StreamReading
@@ -146,6 +147,8 @@ class MediaEncoder(nn.Module):
         widths = {name: tower.encoder.d_out for name, tower in self.towers.items()}
         self.fusion = FUSIONS.build(plan.prefusion, widths, d_model)
         self.fusion.spoken = SpokenReading(len(heads.labels), d_model) if heads.spoken and heads.labels else None
+        chained = heads.dialogue is not None
+        self.dialogue = DialogueHead(heads.width, len(heads.labels), heads.dialogue) if chained else None
 
     def forward(self, batch: Mapping[str, Tensor], size: int) -> EncodedBatch:
         """A batch made by `cuewise.mllm.tensors.collate` -> rows and readings of `size` clips."""
@@ -168,6 +171,25 @@ class MediaEncoder(nn.Module):
         if fused is not None:
             encoded.streams[FUSED] = fused
         return encoded
+
+    def turns(self, encoded: EncodedBatch) -> Tensor:
+        """One vector per clip [B, width]: what its streams' heads read from, by their weights in the fused head."""
+        names = [name for name in self.towers if name in encoded.streams]
+        columns = [list(self.towers).index(name) for name in names]
+        pooled = torch.stack([encoded.streams[name].reading.pooled for name in names], 1)
+        return (pooled * encoded.weights[:, columns].unsqueeze(-1).to(pooled.dtype)).sum(1)
+
+    def auxiliary(self) -> dict[str, Tensor]:
+        """Terms of the last training pass that mechanisms ask for themselves (even use of experts and the like), by the
+        scope they stand in; of parts that learn only."""
+        found = {}
+        for name, tower in self.towers.items():
+            for part in ("encoder", "compressor"):
+                module = getattr(tower, part)
+                term = module.auxiliary()
+                if term is not None and term.requires_grad:
+                    found[f"{name}.{part}"] = term
+        return found
 
     def _check(self, batch: Mapping[str, Tensor]) -> None:
         for name in STREAMS:

@@ -14,7 +14,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.prompts import MAX_CONTEXT_CHARS
 from cuewise.mllm.question import Question
+from cuewise.mllm.retrieval import relevant
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
 from cuewise.serve.media.files import CHUNK, clean_name
@@ -164,12 +166,16 @@ def make_clip(
     """The clip of a request. Raises ApiError."""
     if picture is None and sound is not None:
         picture, sound = sound, None
+    context = context or options.context
+    if options.retrieve and context:
+        query = " ".join(filter(None, (options.question, options.statement, transcript or options.transcript)))
+        context = relevant(context, query, MAX_CONTEXT_CHARS)
     name = options.name or next((found.name for found in (picture, sound) if found and found.name), None)
     try:
         return Clip(
             path=None if picture is None else str(picture.path), audio=None if sound is None else str(sound.path),
             start=options.start, end=options.end, transcript=transcript or options.transcript, words=options.words,
-            language=options.language, context=context or options.context, person=options.person,
+            language=options.language, context=context, person=options.person,
             id=clean_name(name) if name else "clip",
         )  # fmt: skip
     except ValueError as error:
@@ -182,11 +188,14 @@ def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: in
     if max_tokens is not None and max_tokens > settings.limits.max_tokens:
         raise ApiError("invalid_request", f"max_tokens is {max_tokens}, the limit limits.max_tokens is "
                        f"{settings.limits.max_tokens}", param="max_tokens")  # fmt: skip
+    if options.tries > settings.retry.tries:
+        raise ApiError("invalid_request", f"tries is {options.tries}, the limit retry.tries is {settings.retry.tries}",
+                       param="tries")  # fmt: skip
     text = sampling.pop("text", None) or options.question
     return Question(
         form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
         channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)), guided=options.guided,
-        max_tokens=max_tokens, **sampling,
+        own_hints=options.hints, tries=options.tries, max_tokens=max_tokens, **sampling,
     )  # fmt: skip
 
 

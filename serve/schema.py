@@ -44,9 +44,15 @@ class EmotionOptions(Strict):
     words: list[Word] = Field(default_factory=list, max_length=5000, description="What is said, with times.")
     language: Annotated[str, Field(max_length=35)] | None = None
     context: Text | None = Field(None, description="What the model should know besides.")
+    retrieve: bool = Field(False, description="Of a long context show the parts that speak of the question or words.")
     form: Literal["explained", "direct"] = Field("explained", description="With cues and reasoning, or labels only.")
     channels: list[Channel] | None = Field(None, min_length=1, max_length=4, description="Use these channels only.")
     guided: bool = Field(False, description="Let a grammar forbid answers that are not of the form.")
+    tries: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="Attempts at most while an answer is malformed or contradicted by the clip; "
+                       "the limit of the server holds as well."
+    )  # fmt: skip
+    hints: bool = Field(False, description="Put what the small heads say at the head of the prompt.")
     question: Text | None = Field(None, description="Replaces the standard question.")
     candidates: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(default_factory=list, max_length=64)
     statement: Text | None = Field(None, description="A statement about the clip to be judged.")

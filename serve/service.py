@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from cuewise.serve.decoding import DecodePool
 from cuewise.serve.errors import ApiError
 from cuewise.serve.job import Job
 from cuewise.serve.metrics import Metrics
+from cuewise.serve.retrying import attempts
 from cuewise.serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class Service:
         options, threads = self.settings.engine, self.settings.model_threads
         torch.set_num_threads(threads)
         given = self.settings
-        model, processor, name = load_model(given.model, given.device, given.adapter, given.attention)
+        model, processor, name = load_model(given.model, given.device, given.adapter, given.attention, given.realloc)
         stages = Stages(model, processor, name=name, speech_to_text=self.settings.speech_to_text)
         more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s,
                 "graphs": options.graphs}  # fmt: skip
@@ -149,21 +151,36 @@ class Service:
         began = time.perf_counter()
         taken = began - job.waited_s
         await self.ready()
-        from cuewise.mllm.stages import Written
-
         try:
             async with asyncio.timeout(job.deadline_s):
                 work = work.again(job.question, taken) if work is not None else await self._prepared(job, taken)
-                left = job.deadline_s - (time.perf_counter() - began)
-                request = await self._run(self.stages.request, work, job.id, max(left, 0.001))
         except TimeoutError:
             raise late(job) from None
         except MediaError as error:
             raise job.refusal(error) from None
         except ValueError as error:
-            raise ApiError(
-                "prompt_too_long" if "longer than" in str(error) else "invalid_request", str(error)
-            ) from None
+            raise refused(error) from None
+        pieces = self._once(job, work, taken)
+        if job.question.tries > 1:
+            pieces = attempts(job, work, taken, self._once, self.settings.retry)
+        async with aclosing(pieces) as stream:
+            async for piece in stream:
+                if isinstance(piece, Answer):
+                    self.metrics.answered(piece.report.timing_ms, piece.usage)
+                yield piece
+
+    async def _once(self, job: Job, work: "Work", taken: float) -> AsyncIterator[str | Answer]:
+        """Pieces of one answer about an encoded clip, then the answer."""
+        from cuewise.mllm.stages import Written
+
+        left = max(job.deadline_s - (time.perf_counter() - taken - job.waited_s), 0.001)
+        try:
+            async with asyncio.timeout(left):
+                request = await self._run(self.stages.request, work, job.id, left)
+        except TimeoutError:
+            raise late(job) from None
+        except ValueError as error:
+            raise refused(error) from None
         written = Written(job.id, work.question.opening)
         try:
             events = self.engine.submit(request)
@@ -187,9 +204,7 @@ class Service:
                     yield event.text
         finally:
             await events.aclose()
-        answer = await self._concluded(job, work, written)
-        self.metrics.answered(answer.report.timing_ms, answer.usage)
-        yield answer
+        yield await self._concluded(job, work, written)
 
     async def prepared(self, job: Job) -> "Work":
         """A clip decoded, measured and encoded, for an engine elsewhere. Raises ApiError."""
@@ -297,6 +312,11 @@ def words_alone(clip: Clip, settings: Settings) -> Media:
     from cuewise.mllm.media import load_media
 
     return load_media(clip, settings.media)
+
+
+def refused(error: ValueError) -> ApiError:
+    """The error of a question that cannot be asked."""
+    return ApiError("prompt_too_long" if "longer than" in str(error) else "invalid_request", str(error))
 
 
 def late(job: Job) -> ApiError:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 
@@ -130,6 +131,28 @@ class Timeline:
 
 
 @dataclass(kw_only=True, slots=True)
+class Retry:
+    """Answers that are malformed, or contradicted by their own clip, may be asked for again (`tries` of a request)."""
+
+    tries: int = 3
+    """Most attempts that a request may allow."""
+
+    tone: Literal["plain", "varied", "none"] = "plain"
+    """How it is said what was wrong: plainly, in changing tones, or not at all."""
+
+    min_confidence: float = 0.0
+    """An answer less sure than this is tried again as well."""
+
+    token_budget: int = 1024
+    """Answer tokens after which there is no further attempt."""
+
+    def __post_init__(self) -> None:
+        if self.tries < 1 or self.token_budget < 1 or not 0 <= self.min_confidence <= 1:
+            raise SettingsError("retry needs tries and token_budget >= 1 and min_confidence in [0, 1], got "
+                                f"{self.tries}, {self.token_budget} and {self.min_confidence:g}")  # fmt: skip
+
+
+@dataclass(kw_only=True, slots=True)
 class RaySettings:
     """Deployments of `--ray`."""
 
@@ -154,6 +177,9 @@ class Settings:
     model: str = "nano"
     adapter: str | None = None
     """Adapter to load on the model: a folder, or the name of a training run."""
+
+    realloc: dict[str, Any] | None = None
+    """Attention is moved between modalities: `tau`, `gamma`, `target`, `layers`; nothing leaves it alone."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -186,6 +212,7 @@ class Settings:
     files: FileSettings = field(default_factory=FileSettings)
     urls: UrlSettings = field(default_factory=UrlSettings)
     timeline: Timeline = field(default_factory=Timeline)
+    retry: Retry = field(default_factory=Retry)
     ray: RaySettings = field(default_factory=RaySettings)
     keys: list[Key] = field(default_factory=list)
 

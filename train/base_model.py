@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cuewise.mllm.configuration import CuewiseConfig
+from cuewise.mllm.folders import model_folder
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.streams import check_name
@@ -103,3 +104,9 @@ def lower_frozen(model: CuewiseForConditionalGeneration, base: BaseModelConfig, 
     for name in ("llm", *(f"{stream}.encoder" for stream in base.streams)):
         if name not in trained and name.split(".")[0] not in trained:
             scopes[name].to(torch.bfloat16)
+
+
+def load(name: str) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor]:
+    """Model and processor of a shipped model or a model folder."""
+    folder = model_folder(name)
+    return CuewiseForConditionalGeneration.from_pretrained(folder), CuewiseProcessor.from_pretrained(folder)

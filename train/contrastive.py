@@ -71,7 +71,7 @@ def retrieval_at_1(queries: Tensor, keys: Tensor) -> float:
 def triple(positive: Tensor, negatives: Tensor) -> Tensor:
     """``-log(e^pos / (e^pos + sum e^neg))`` of scores [B] and [B, N] of (image, emotion, explanation) triples."""
     return functional.cross_entropy(
-        torch.cat([positive[:, None], negatives], 1), torch.zeros(len(positive), dtype=torch.long)
+        torch.cat([positive[:, None], negatives], 1), positive.new_zeros(len(positive), dtype=torch.long)
     )
 
 

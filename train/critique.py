@@ -8,12 +8,22 @@
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cuewise.data_recipes.schema import Row
+from cuewise.data_recipes.targets import row_cues
+from cuewise.train.base_model import load
+
+HEAD = "critic.safetensors"
+"""What a run of `kind: critic` leaves beside its model: the score."""
+
+CRITIQUE_TOKENS = 48
 PAIR_TEMPLATE = "{prompt}\n{answer}\nCritique: {critique}"
 JUDGED_TEMPLATE = "{prompt}\nJudgment: {judgment}\n"
 
@@ -120,18 +130,68 @@ class CritiqueModel(nn.Module):
 class Critic:
     """The resource `critic` of the reward of that name: critiques are written, then the answer is scored by each."""
 
-    def __init__(self, model: CritiqueModel, write: Callable[[str, str], Sequence[str]]):
-        self.model, self.write = model, write
+    def __init__(
+        self, model: CritiqueModel, write: Callable[[str, str], Sequence[str]],
+        prompt_of: Callable[[Any], str] = lambda sample: sample.prompt,
+    ):  # fmt: skip
+        self.model, self.write, self.prompt_of = model, write, prompt_of
 
     @torch.inference_mode()
     def __call__(self, samples: Sequence[Any]) -> list[list[float]]:
-        """Scores per sample (with `prompt` and `text`), one for each critique that `write(prompt, text)` gives."""
+        """Scores per sample, one for each critique that ``write(prompt_of(sample), sample.text)`` gives."""
         found = []
         for sample in samples:
-            critiques = list(self.write(sample.prompt, sample.text))
+            prompt = self.prompt_of(sample)
+            critiques = list(self.write(prompt, sample.text))
             many = len(critiques)
-            found.append(self.model([sample.prompt] * many, [sample.text] * many, critiques).tolist() if many else [])
+            found.append(self.model([prompt] * many, [sample.text] * many, critiques).tolist() if many else [])
         return found
+
+
+def critic_of(model: Any, processor: Any) -> CritiqueModel:
+    """The language model of one of our models with a new score."""
+    hidden = model.get_input_embeddings().weight.shape[1]
+    return CritiqueModel(model.language_model, processor.text_ids, hidden).to(model.device)
+
+
+def load_critic(folder: str | Path, device: torch.device | str = "cpu", critiques: int = 1) -> Critic:
+    """The critic of a run. Raises ValueError when the folder is not one.
+
+    Args:
+        critiques: critiques written about each answer, over which scores are averaged; one is written greedily.
+    """
+    folder = Path(folder)
+    if not (folder / HEAD).is_file():
+        raise ValueError(f"{folder} is no critic: it has no {HEAD}; make one with a recipe of kind: critic")
+    model, processor = load(str(folder / "model"))
+    critic = critic_of(model.to(device).eval(), processor)
+    critic.head.load_state_dict(load_file(folder / HEAD))
+    return Critic(critic.eval(), lambda known, answer: write(critic, processor, known, answer, critiques),
+                  prompt_of=lambda sample: known_facts(sample.row))  # fmt: skip
+
+
+@torch.inference_mode()
+def write(critic: CritiqueModel, processor: Any, known: str, answer: str, count: int = 1, seed: int = 0) -> list[str]:
+    """Critiques of one answer, of one sentence each: the likeliest, or `count` that are drawn with a seed."""
+    ids = torch.tensor([critic.encode(PAIR_TEMPLATE.format(prompt=known, answer=answer, critique=""))],
+                       device=critic.head.weight.device)  # fmt: skip
+    draw = {"do_sample": True, "num_return_sequences": count} if count > 1 else {"do_sample": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = critic.language_model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=CRITIQUE_TOKENS,
+            pad_token_id=processor.plan.tokens.end, **draw,
+        )  # fmt: skip
+    texts = [processor.tokenizer.decode(row[ids.shape[1] :], skip_special_tokens=True) for row in found]
+    return [text.partition(".")[0].strip() + "." for text in texts]
+
+
+def known_facts(row: Row) -> str:
+    """What is known about a clip, in words: what is said, which cues it shows, what is felt."""
+    parts = [f'Said: "{row.transcript}"'] if row.transcript else []
+    cues = [f"[{cue.channel}] {cue.observation}" for cue in row_cues(row)]
+    parts += [f"Cues: {'; '.join(cues)}"] if cues else []
+    return "\n".join([*parts, f"Felt: {', '.join(row.labels)}"] if row.labels else parts) or "Nothing is known."
 
 
 class FollowUpScorer:

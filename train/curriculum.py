@@ -1,14 +1,14 @@
 """Curriculum: what a stage trains, on which tasks and data, in which order, and what it repeats of earlier stages.
 
-Perception -> understanding -> reasoning -> interaction, as in Emotion-LLaMA v2 (arXiv:2601.16449, section 6.4 of the
-systems sheet: single-stream tasks with all else absent), Nano-EmoX (trained parts by phase) and PRC-Emo (dialogues in
-buckets of rising difficulty).
+Perception -> understanding -> reasoning -> interaction, as in Emotion-LLaMA v2 (arXiv:2601.16449: single-stream tasks
+with all else absent), Nano-EmoX (trained parts by phase) and PRC-Emo (dialogues in buckets of rising difficulty).
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal
 
 import torch
 from torch import Generator
@@ -27,7 +27,9 @@ from cuewise.train.augment import augment
 from cuewise.train.data import Mixture, MixtureConfig, TrainBatch, Written
 from cuewise.train.examples import Example
 from cuewise.train.loop import LoopConfig
+from cuewise.train.objectives import OBJECTIVES
 
+BUILT_IN = ("heads", "answers")
 LEVELS = ("perception", "understanding", "reasoning", "interaction")
 TASKS: dict[str, str] = {
     "emotions": "the whole answer, explained or direct, from whatever streams are shown",
@@ -38,6 +40,9 @@ TASKS: dict[str, str] = {
     "transcribe": "what is said, from the voice alone",
     "sentiment": "positive, negative or neutral",
     "statement": "whether the row's statement is correct",
+    "factual": "what happens, of the row's layers",
+    "abstract": "what it means, of the row's layers",
+    "intent": "what the person wants, of the row's layers",
     "reply": "the row's chosen text, as the answer to its instruction",
 }
 """Task -> what is learnt. A row that lacks what its task needs is asked for the emotions instead, which is counted."""
@@ -62,8 +67,12 @@ class DifficultyConfig:
 
 @dataclass(kw_only=True, slots=True)
 class StageConfig:
-    objective: Literal["heads", "answers"] = "answers"
-    """`heads` trains what each stream says by itself and in all; `answers` trains what is written."""
+    objective: str = "answers"
+    """`heads` trains what each stream says by itself and in all; `answers` trains what is written; `contrastive`,
+    `masked`, `heatmap` and others are those of `cuewise.train.objectives`."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the objective, for those of `cuewise.train.objectives`."""
 
     trains: list[str] = field(default_factory=list)
     """Scopes of the model that learn in full (llm, fusion, heads, voice, voice.encoder, ...); the rest is frozen."""
@@ -96,6 +105,7 @@ class StageConfig:
     """Validation sources that `loop.evaluate_every` looks at; all by default."""
 
     def __post_init__(self) -> None:
+        self._check_objective()
         unknown = sorted(set(self.tasks) - set(TASKS))
         if unknown:
             raise ValueError(f"unknown task `{unknown[0]}`; tasks are {', '.join(TASKS)}")
@@ -109,6 +119,17 @@ class StageConfig:
             raise ValueError("a stage has either `adapters` or `experts`, not both")
         if self.packed and self.experts is not None:
             raise ValueError("experts choose by clip, but packed rows hold several; set packed to false")
+
+    def _check_objective(self) -> None:
+        if self.objective not in BUILT_IN:
+            known = (*BUILT_IN, *OBJECTIVES.names())
+            if self.objective not in known:
+                near = get_close_matches(str(self.objective), known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+                raise ValueError(f"unknown objective `{self.objective}`; {hint}")
+            OBJECTIVES.config({"name": self.objective, **self.options}, "options")
+        elif self.options:
+            raise ValueError(f"objective `{self.objective}` has no options, got {', '.join(self.options)}")
 
 
 def check_order(stages: dict[str, StageConfig]) -> None:
@@ -250,6 +271,8 @@ def task_answer(task: str, example: Example) -> str | None:
         if row.sentiment is not None:
             return "positive" if row.sentiment > 0 else "negative" if row.sentiment < 0 else "neutral"
         return sentiment(row.labels[0]) if row.labels else None
+    if task in ("factual", "abstract", "intent"):
+        return row.layers.get(task)
     if task == "statement":
         return None if row.statement is None else "Correct" if row.statement.correct else "Incorrect"
     return row.chosen if row.instruction and row.chosen else None

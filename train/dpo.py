@@ -1,4 +1,4 @@
-"""DPO: `cuewise train RECIPE` with a recipe of `kind: dpo`; AVEm-DPO and the dynamic beta of MM-RLHF are options.
+"""DPO: `cuewise train RECIPE` with a recipe of `kind: dpo`; AVEm-DPO, MM-RLHF's dynamic beta and CUT are options.
 
 Each pair is one packed row ``[prompt | chosen | rejected …]``, with ``[prompt of another clip | chosen]`` behind it
 where the input is compared too. docs/preference.md has the formulas.
@@ -19,6 +19,7 @@ from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
+from cuewise.train.critique import unlikelihood_loss
 from cuewise.train.examples import Example, SourceConfig
 from cuewise.train.grpo import run_recipe
 from cuewise.train.loop import LoopConfig, run_stage
@@ -36,14 +37,16 @@ from cuewise.train.preference_pairs import Pair, Prompter, Shown, make_pairs, sh
 from cuewise.train.reference import Reference
 from cuewise.train.rewards import RewardConfig, RewardSample, score
 from cuewise.train.rewards.base import Entry
+from cuewise.train.rewards.readers import check_readers, load_readers
 
 STAGE = "dpo"
 
 
 @dataclass(kw_only=True, slots=True)
 class PreferenceConfig:
-    method: Literal["dpo", "avem"] = "dpo"
-    """`dpo` compares the chosen answer with each rejected one; `avem` is AVEm-DPO."""
+    method: Literal["dpo", "avem", "cut"] = "dpo"
+    """`dpo` compares the chosen answer with each rejected one; `avem` is AVEm-DPO; `cut` learns from a judgment of each
+    rejected answer which of its tokens were wrong."""
 
     kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid"
     """Form of the `dpo` loss."""
@@ -64,6 +67,12 @@ class PreferenceConfig:
 
     kind_weights: dict[str, float] = field(default_factory=dict)
     """`avem`: relative weight of each kind of rejected answer; by default all alike."""
+
+    blame: float = 1.1
+    """`cut`: a token is wrong that grows by more than this factor once the judgment is read."""
+
+    blame_weight: float = 1.0
+    """`cut`: weight of making wrong tokens unlikely."""
 
     noise: bool = False
     """Rejected inputs hold noise instead of the stream of another clip."""
@@ -111,6 +120,9 @@ class DPOConfig:
     rewards: dict[str, Entry] = field(default_factory=dict)
     """Rewards that rate the answers of a pair for the dynamic beta, each total in [0, 1] times `rating_scale`."""
 
+    readers: dict[str, str] = field(default_factory=dict)
+    """What a reward needs -> the model it reads with, as in GRPO."""
+
     rating_scale: float = 5.0
     loop: LoopConfig
     """`batch_size` counts clips, each with all its rejected answers."""
@@ -120,6 +132,8 @@ class DPOConfig:
             raise ValueError("a DPO recipe must train something: name scopes in `trains` or `adapters`")
         if self.preference.dynamic and not self.rewards:
             raise ValueError("preference.dynamic needs `rewards` that rate the answers; name some, e.g. cue_grounding")
+        if self.rewards:
+            check_readers(RewardConfig(rewards=self.rewards), self.readers)
 
 
 @dataclass(slots=True)
@@ -136,6 +150,9 @@ class PairBatch:
 
     blind: list[Tensor]
     """Per pair float [1 + rejected]: the same without media; empty where it is not needed."""
+
+    judged: list[Shown] = field(default_factory=list)
+    """`cut`: every rejected answer behind a judgment of it."""
 
 
 class Preferences:
@@ -157,6 +174,10 @@ class Preferences:
 
     def batch(self, pairs: Sequence[Pair]) -> PairBatch:
         """These pairs with everything the loss needs."""
+        if self.config.preference.method == "cut":
+            own = [self.prompter.own(pair, list(pair.rejected)) for pair in pairs]
+            judged = [self.prompter.judged(pair, kind) for pair in pairs for kind in pair.rejected]
+            return PairBatch([pair.id for pair in pairs], list(pairs), [], own, [None] * len(own), [], [], judged)
         own, elsewhere, said = [], [], []
         for pair in pairs:
             one, other = self.shown(pair)
@@ -195,6 +216,14 @@ def answer_sums(
     model: Any, processor: CuewiseProcessor, shown: Sequence[Shown], stage: str
 ) -> tuple[Tensor, Tensor, int]:
     """Summed log-probabilities [A] of all answers in order, their lengths [A], and the media rows that were seen."""
+    logp, mask, media_rows = answer_logprobs(model, processor, shown, stage)
+    return logp.sum(1), mask.sum(1).to(logp), media_rows
+
+
+def answer_logprobs(
+    model: Any, processor: CuewiseProcessor, shown: Sequence[Shown], stage: str
+) -> tuple[Tensor, Tensor, int]:
+    """Log-probabilities [A, T] of all answers in order, which are of a token, and the media rows that were seen."""
     streams = processor.collate([one.clip for one in shown], model.device) if any(
         one.clip.streams for one in shown
     ) else {}  # fmt: skip
@@ -203,14 +232,15 @@ def answer_sums(
     row = pack_answers(prompts).to(model.device)
     with watched(stage, model, row, prompts) as counted:
         logits = model(**row.inputs, media_tokens=[prompt.media for prompt in prompts]).logits[0]
-    sums = row.by_answer(token_logprobs(logits, row.targets)).sum(1)
-    return sums, torch.tensor(row.lengths, dtype=sums.dtype, device=sums.device), sum(counted.values())
+    return row.by_answer(token_logprobs(logits, row.targets)), row.mask(), sum(counted.values())
 
 
 def pair_loss(
     model: Any, processor: CuewiseProcessor, batch: PairBatch, config: PreferenceConfig
 ) -> tuple[Tensor, dict[str, Tensor | float]]:
     """Preference loss of the pairs of a batch."""
+    if config.method == "cut":
+        return _cut(model, processor, batch, config)
     shown = [one for pair in zip(batch.own, batch.elsewhere) for one in pair if one is not None]
     sums, lengths, media_rows = answer_sums(model, processor, shown, "loss")
     scores = sums - torch.cat(batch.reference).to(sums)
@@ -241,6 +271,23 @@ def pair_loss(
     }
 
 
+def _cut(
+    model: Any, processor: CuewiseProcessor, batch: PairBatch, config: PreferenceConfig
+) -> tuple[Tensor, dict[str, Tensor | float]]:
+    """Likelihood of chosen answers and of what a judgment lets stand, unlikelihood of what it blames."""
+    logp, mask, media_rows = answer_logprobs(model, processor, batch.own, "loss")
+    with torch.no_grad():
+        judged, _, _ = answer_logprobs(model, processor, batch.judged, "judgment")
+    chosen = torch.tensor([i == 0 for pair in batch.pairs for i in range(1 + len(pair.rejected))], device=logp.device)
+    # A chosen answer is judged as it stands, so nothing in it grows and none of its tokens is blamed.
+    read = torch.zeros_like(logp)
+    read[:, : judged.shape[1]][~chosen] = judged.to(read)
+    read[chosen] = logp.detach()[chosen]
+    loss, stats = unlikelihood_loss(logp, read, mask, threshold=config.blame, weight=config.blame_weight)
+    expects = any(one.prompt.expected for one in batch.own)
+    return loss, stats | ({"media_rows": media_rows / len(batch.own)} if expects else {})
+
+
 def _avem(
     batch: PairBatch, per_pair: Sequence[Tensor], chosen: Tensor, beta: Tensor | float, config: PreferenceConfig
 ) -> tuple[Tensor, dict[str, Tensor | float]]:
@@ -267,14 +314,16 @@ def _avem(
     return loss, stats
 
 
-def rate(pairs: Sequence[Pair], rewards: dict[str, Entry], scale: float) -> None:
+def rate(
+    pairs: Sequence[Pair], rewards: dict[str, Entry], scale: float, readers: dict[str, Any] | None = None
+) -> None:
     """Fill in how much better each chosen answer is rated than the mean of its rejected ones."""
     config = RewardConfig(rewards=rewards)
     for pair in pairs:
         texts = [pair.chosen, *pair.rejected.values()]
         samples = [RewardSample.read(pair.id, text, pair.example.row, duration_s=pair.example.duration_s or None)
                    for text in texts]  # fmt: skip
-        total = score(samples, config).total
+        total = score(samples, config, resources=readers).total
         pair.margin = scale * (total[0] - sum(total[1:]) / len(total[1:]))
 
 
@@ -296,7 +345,7 @@ def run(
     use_kernel(model.language_model, VARLEN)
     pairs = make_pairs(examples, config.corruptions, seed=config.seed, per_row=config.per_row)
     if config.rewards:
-        rate(pairs, config.rewards, config.rating_scale)
+        rate(pairs, config.rewards, config.rating_scale, load_readers(config.readers, model.device))
     batches = Preferences(model, processor, pairs, config, config.loop.micro_size(parallel.size))
 
     def loss_fn(trained: nn.Module, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor | float]]:

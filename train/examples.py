@@ -28,8 +28,15 @@ from cuewise.mllm.media import MediaConfig, MediaError, load_media
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
+from cuewise.train.row_options import of_tier, softened, with_demonstrations
 
 SHARD = 100
+ADDED = ("options", "layers")
+"""Fields that rows have had since caches were named; where they are empty the name is the old one."""
+
+ROW_OPTIONS = ("tier", "soften", "demonstrations")
+"""Options of a source that change nothing but its rows, which the cache's name covers anyway."""
+
 CHANNELS = ("face", "voice", "words")
 HEADS = (*CHANNELS, "context")
 """Streams whose reading is trained; what a context tells is measured in the face, or else speaks of the whole clip."""
@@ -78,6 +85,15 @@ class SourceConfig:
 
     fps: float = 15.0
     """Frames a second of synthetic clips; fewer cost less."""
+
+    tier: str | None = None
+    """Only rows of this tier, e.g. `reviewed`; two sources of one file share out tiers by their weights."""
+
+    soften: bool = False
+    """Rows with valence and arousal but no votes get shares of the common labels from them."""
+
+    demonstrations: int = 0
+    """Nearest other rows of the source that stand in each row's context, with their labels."""
 
     actions: bool = False
     """Each row gets the actions of its face in words (`context`): those that `ravdess_au` measured in the same take, or
@@ -148,13 +164,16 @@ def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaC
     inputs = ("input_kind", "family", "image_size", "colour")
     content = {
         "code": code_version(config),
-        "source": asdict(config), "media": asdict(media), "features": processor.features,
+        "source": {name: value for name, value in asdict(config).items() if name not in ROW_OPTIONS},
+        "media": asdict(media), "features": processor.features,
         "inputs": {name: [getattr(stream.encoder_config, key, None) for key in inputs]
                    for name, stream in processor.plan.streams.items()},
     }  # fmt: skip
     total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
     for item, speed in rows:
-        total.update(f"{item if isinstance(item, int) else item.model_dump_json()} {speed}\n".encode())
+        if not isinstance(item, int):
+            item = item.model_dump_json(exclude={name for name in ADDED if not getattr(item, name)})
+        total.update(f"{item} {speed}\n".encode())
     return total.hexdigest()[:16]
 
 
@@ -188,12 +207,25 @@ def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Ro
         from cuewise.data_recipes.corpora import read
 
         rows = list(read(str(config.corpus), data_root / (config.folder or str(config.corpus)), config.split))
+    rows = _as_asked(name, config, rows)
     if config.count and config.count < len(rows):
         step = len(rows) / config.count
         rows = [rows[int(i * step)] for i in range(config.count)]
     if config.actions:
         rows = _with_actions(name, rows, data_root / (config.folder or str(config.corpus)))
     yield from ((row, speed) for row in rows for speed in config.speeds)
+
+
+def _as_asked(name: str, config: SourceConfig, rows: list[Row]) -> list[Row]:
+    """Rows by the source's own options."""
+    rows = of_tier(rows, config.tier)
+    rows = softened(rows) if config.soften else rows
+    if config.demonstrations and rows:
+        try:
+            rows = with_demonstrations(rows, config.demonstrations)
+        except ValueError as error:
+            raise SourceError(f"source {name!r}: {error}") from error
+    return rows
 
 
 def _seeds(config: SourceConfig) -> Iterator[int]:

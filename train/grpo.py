@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.engine.build import build_engine
-from cuewise.mllm.folders import model_folder
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
+from cuewise.train.base_model import load
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example, load_source
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig
@@ -124,12 +124,6 @@ def rollout_engine(
         return SharedPrefixRollout(model, processor.tokenizer, ends, longest)
     kind = config.rollout.engine
     return EngineRollout(build_engine(model, processor.tokenizer, ends, longest, kind=kind))
-
-
-def load(name: str) -> tuple[CuewiseForConditionalGeneration, CuewiseProcessor]:
-    """Model and processor of a shipped model or a model folder."""
-    folder = model_folder(name)
-    return CuewiseForConditionalGeneration.from_pretrained(folder), CuewiseProcessor.from_pretrained(folder)
 
 
 def choose_parts(

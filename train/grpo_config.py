@@ -13,6 +13,7 @@ from cuewise.train.loop import LoopConfig
 from cuewise.train.parallel import HardwareConfig
 from cuewise.train.rewards import RewardConfig
 from cuewise.train.rewards.base import Entry
+from cuewise.train.rewards.readers import check_readers
 
 
 @dataclass(kw_only=True, slots=True)
@@ -170,6 +171,9 @@ class GRPOConfig:
     rewards: dict[str, Entry]
     """Reward -> weight or schedule, and options; docs/rewards.md lists them."""
 
+    readers: dict[str, str] = field(default_factory=dict)
+    """What a reward needs -> the model it reads with, e.g. `follow_up: nano`, `critic: runs/nano-critic`."""
+
     alarms: AlarmConfig = field(default_factory=AlarmConfig)
     loop: LoopConfig
     """`batch_size` counts prompts."""
@@ -180,7 +184,7 @@ class GRPOConfig:
         unknown = sorted(set(self.weights) - set(self.sources))
         if unknown:
             raise ValueError(f"weights names `{unknown[0]}`, but the sources are {', '.join(self.sources)}")
-        _ = self.scoring
+        check_readers(self.scoring, self.readers)
         updates = self.policy.updates
         if self.loop.save_every % updates or self.loop.steps % updates:
             raise ValueError(f"loop.steps {self.loop.steps} and loop.save_every {self.loop.save_every} must be "

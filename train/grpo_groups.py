@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.processing import CuewiseProcessor
-from cuewise.mllm.prompts import build
+from cuewise.mllm.prompts import build, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.advantages import advantages, has_spread, overlong_penalty
@@ -28,6 +28,7 @@ from cuewise.train.packing import PackedRow, Prompted, pack_answers
 from cuewise.train.policy_losses import token_logprobs
 from cuewise.train.reference import Reference
 from cuewise.train.rewards import RewardSample, score
+from cuewise.train.rewards.readers import load_readers
 from cuewise.train.rollout import RolloutEngine, answer_tokens, roll_out
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,14 @@ OVERLONG = "overlong"
 class Asked:
     """One prompt on its way: what is shown, and its group of answers."""
 
-    example: Example
+    example: Example | None
+    """None where there is no clip, as in a talk."""
+
     clip: ClipTensors
     prompt: Prompted
+    text: str
+    """The prompt for readers, media as ``[face]``."""
+
     completions: list[Completion] = field(default_factory=list)
     rewards: dict[str, list[float | None]] = field(default_factory=dict)
     """Reward -> value in [0, 1] of every answer, None where it does not apply."""
@@ -112,6 +118,7 @@ class Groups:
         self.model, self.processor, self.mixture, self.engine = model, processor, mixture, engine
         self.config, self.reference, self.parts, self.size = config, reference, parts, size
         self.alarms, self.scoring = Alarms(config.alarms), config.scoring
+        self.readers = load_readers(config.readers, model.device)
         self.opening = processor.text_ids(OPENING[config.rollout.form])
         self.end = processor.plan.tokens.end
         self.media_trains = any(weight.requires_grad for weight in model.media.parameters())
@@ -176,7 +183,8 @@ class Groups:
             context=row.context, duration_s=example.duration_s or None,
         )  # fmt: skip
         ids = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(clip.lengths))
-        return Asked(example, clip, Prompted(id=row.id, prompt=[*ids, *self.opening], expected=expected))
+        prompt = Prompted(id=row.id, prompt=[*ids, *self.opening], expected=expected)
+        return Asked(example, clip, prompt, text_of(parts))
 
     @torch.no_grad()
     def _encode(self, asked: Sequence[Asked]) -> None:
@@ -193,13 +201,13 @@ class Groups:
         rollout, policy = self.config.rollout, self.config.policy
         samples = [
             RewardSample.read(
-                one.prompt.id, OPENING[rollout.form] + completion.text, one.example.row, form=rollout.form,
+                one.text, OPENING[rollout.form] + completion.text, one.example.row, form=rollout.form,
                 duration_s=one.example.duration_s or None, n_tokens=len(completion.token_ids),
                 truncated=completion.finish_reason == "length",
             )
             for one in asked for completion in one.completions
         ]  # fmt: skip
-        units = score(samples, self.scoring, step=step).unit
+        units = score(samples, self.scoring, step=step, resources=self.readers).unit
         if policy.overlong_weight:
             lengths = torch.tensor([sample.n_tokens for sample in samples])
             penalty = overlong_penalty(lengths, rollout.limit, policy.overlong_buffer)

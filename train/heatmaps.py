@@ -4,6 +4,7 @@ After guided interpretable expression recognition through action-unit cues: the 
 Gaussian bumps at their landmarks; the loss is one minus the correlation of a layer's attention with that map.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -24,6 +25,23 @@ CODEBOOK: dict[str, tuple[str, ...]] = {
     "surprised": ("AU1", "AU2", "AU5", "AU26"),
 }  # fmt: skip
 """Label -> units that usually show with it (after Ekman and Friesen's prototypes)."""
+
+
+def mean_face(margin: float = 0.25) -> Tensor:
+    """[68, 2] places (x, y in [0, 1]) of the landmarks of a frontal mean face within a crop that has `margin` of the
+    face's side around it. Drawn from proportions, not measured; good to the width of a bump."""
+    jaw = [(0.5 - 0.46 * math.cos(a), 0.38 + 0.60 * math.sin(a)) for a in (math.pi * i / 16 for i in range(17))]
+    brow = [(0.14 + 0.07 * i, 0.24 - 0.035 * math.sin(math.pi * i / 4)) for i in range(5)]
+    nose = [(0.5, 0.36 + 0.07 * i) for i in range(4)] + [(0.41 + 0.045 * i, 0.62 + 0.015 * (i == 2)) for i in range(5)]
+    eye = [(0.22, 0.36), (0.27, 0.335), (0.33, 0.335), (0.38, 0.36), (0.33, 0.38), (0.27, 0.38)]
+    lips = [(0.5 - 0.17 * math.cos(math.pi * i / 6), 0.77 - 0.045 * math.sin(math.pi * i / 6)) for i in range(7)]
+    lips += [(0.5 + 0.17 * math.cos(math.pi * i / 6), 0.77 + 0.07 * math.sin(math.pi * i / 6)) for i in range(1, 6)]
+    inner = [(0.5 - 0.13 * math.cos(math.pi * i / 4), 0.77 - 0.012 * math.sin(math.pi * i / 4)) for i in range(5)]
+    inner += [(0.5 + 0.13 * math.cos(math.pi * i / 4), 0.77 + 0.02 * math.sin(math.pi * i / 4)) for i in range(1, 4)]
+    other_brow, other_eye = ([(1 - x, y) for x, y in part] for part in (brow[::-1], eye))
+    right_eye = [other_eye[i] for i in (3, 2, 1, 0, 5, 4)]
+    points = [*jaw, *brow, *other_brow, *nose, *eye, *right_eye, *lips, *inner]
+    return (torch.tensor(points) + margin) / (1 + 2 * margin)
 
 
 def heat_map(

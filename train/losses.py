@@ -70,6 +70,19 @@ def masked_intensity_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, di
     return difference.square().sum() / known.sum().clamp(min=1), {"count": known.sum()}
 
 
+def word_place_loss(predicted: Tensor, target: Tensor, has_token: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean squared error of valence, arousal and dominance over the tokens whose word has a place (SEVLM).
+
+    Args:
+        predicted: [B, L, 3].
+        target: [B, L, 3] in [-1, 1], NaN where the lexicon does not know the word.
+        has_token: bool [B, L], True for the tokens that are learnt.
+    """
+    known = has_token & ~target.isnan().any(-1)
+    difference = torch.where(known.unsqueeze(-1), predicted - target.nan_to_num(), 0.0)
+    return difference.square().sum() / (3 * known.sum()).clamp(min=1), {"count": known.sum()}
+
+
 def next_token_loss(
     logits: Tensor, labels: Tensor, *, normalizer: float | Tensor | None = None, weights: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:

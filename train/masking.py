@@ -14,6 +14,19 @@ def random_mask(shape: tuple[int, int], ratio: float, generator: Generator | Non
     return order < hidden
 
 
+def random_places(valid: Tensor, ratio: float, generator: Generator | None = None) -> Tensor:
+    """bool [B, N], True = hidden; of each row's `valid` places ``round(ratio * n)``, at least one and never all.
+
+    A row with a single valid place hides nothing, because nothing would be left to read it from.
+    """
+    if not 0 < ratio < 1:
+        raise ValueError(f"mask ratio must lie between 0 and 1, got {ratio}")
+    count = valid.sum(1)
+    hidden = (ratio * count).round().long().clamp(min=1).minimum(count - 1).clamp(min=0)
+    noise = torch.rand(valid.shape, generator=generator).to(valid.device).masked_fill(~valid, 2.0)
+    return noise.argsort(1).argsort(1) < hidden[:, None]
+
+
 def tube_mask(size: int, frames: int, places: int, ratio: float, generator: Generator | None = None) -> Tensor:
     """bool [B, frames * places], True = hidden; the same places in every frame."""
     return random_mask((size, places), ratio, generator).repeat(1, frames)

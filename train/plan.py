@@ -122,7 +122,8 @@ def parse_gpus(text: str) -> tuple[int, str]:
 
 def parts_of(model: CuewiseForConditionalGeneration) -> list[Part]:
     """Parameters of the language model, of every part of every tower, of fusion and heads; each counted once."""
-    names = ["llm", "fusion", "fused_head", *(name for name in model.scopes() if "." in name)]
+    wide = [name for name in ("llm", "fusion", "fused_head", "dialogue") if name in model.scopes()]
+    names = [*wide, *(name for name in model.scopes() if "." in name)]
     seen: set[int] = set()
     parts = []
     for name in names:
@@ -229,7 +230,7 @@ def flops_per_sample(
             total += count * (2 * part.total + (4 * part.total if part.trained else 0))
     others = [part for part in plan.parts if part.name != "llm" and not part.name.endswith(".encoder")]
     total += sum(6 * part.total * max(plan.tokens.get(part.name.split(".")[0], 1), 1) for part in others)
-    if stage.objective == "heads":
+    if stage.objective != "answers":
         return total
     text, llm = model.config.text_config, by_name["llm"]
     rows = sum(plan.tokens.values())

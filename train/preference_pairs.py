@@ -17,12 +17,21 @@ from cuewise.data_recipes.synthetic.config import SynthConfig
 from cuewise.data_recipes.synthetic.plan import plan_clip
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.prompts import build
+from cuewise.mllm.report import parse
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
 from cuewise.train.examples import Example
 from cuewise.train.media_gate import expected_rows
 from cuewise.train.packing import Prompted
 
 RowText = tuple[str | None, list[Any]]
+PRAISE = "Every cue is in the clip and speaks for the answer."
+FAULTS = {
+    "spurious": "'{cue}' does not speak for the answer.",
+    "hallucinated": "'{cue}' is not in the clip.",
+    "flipped": "'{cue}' is the opposite of what the clip shows.",
+    "swapped": "'{cue}' belongs to another clip.",
+}
+"""Kind of corruption -> what a judgment says of it; of any other kind it says that the answer is wrong."""
 
 
 @dataclass(slots=True)
@@ -66,6 +75,13 @@ def _source(row: Row) -> Source:
         return Source(row)
     plan = plan_clip(int(number), SynthConfig())
     return Source(row, irrelevant=(plan.spurious.cue(),) if plan.spurious else ())
+
+
+def fault(pair: Pair, kind: str) -> str:
+    """What a judgment says of a rejected answer, by the first cue that the chosen one does not have."""
+    known = {cue.observation for cue in parse(pair.chosen).cues}
+    wrong = [cue.observation for cue in parse(pair.rejected[kind]).cues if cue.observation not in known]
+    return FAULTS.get(kind, "'{cue}' is wrong.").format(cue=wrong[0]) if wrong else "The answer is wrong."
 
 
 @dataclass(slots=True)
@@ -118,14 +134,22 @@ class Prompter:
         prompt = [token for token in own.prompt.prompt if token not in self._media]
         return Shown(ClipTensors(), replace(own.prompt, prompt=prompt, media=None, expected={}))
 
-    def _shown(self, pair: Pair, clip: ClipTensors, said: RowText, answers: Sequence[str]) -> Shown:
+    def judged(self, pair: Pair, kind: str) -> Shown:
+        """One rejected answer behind the prompt that a judgment of it closes."""
+        row = pair.example.row
+        return self._shown(pair, pair.example.tensors, (row.transcript, list(row.words)), [pair.rejected[kind]],
+                           addition=f"Judgment: {fault(pair, kind)}")  # fmt: skip
+
+    def _shown(
+        self, pair: Pair, clip: ClipTensors, said: RowText, answers: Sequence[str], addition: str | None = None
+    ) -> Shown:
         row, has_words = pair.example.row, "words" in clip.streams
         clip = self.processor.with_context(clip, row.context)
         form = "explained" if "<think>" in pair.chosen else "direct"
         parts = build(
             clip.streams, form, transcript=said[0] if has_words else None, words=said[1] if has_words else (),
             context=row.context, duration_s=pair.example.duration_s or None,
-            question=row.instruction if row.task not in (None, TASK) else None,
+            question=row.instruction if row.task not in (None, TASK) else None, addition=addition,
         )  # fmt: skip
         ids = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(clip.lengths))
         expected = expected_rows(self.processor.plan, clip, self.requires, pair.id)

@@ -8,7 +8,10 @@ from cuewise.mllm.config_tools import from_dict, override
 from cuewise.train.sft import main as tune
 from cuewise.train.sft import recipe_values
 
-KINDS = {"grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dpo", "DPOConfig")}
+KINDS = {
+    "grpo": ("cuewise.train.grpo", "GRPOConfig"), "dpo": ("cuewise.train.dpo", "DPOConfig"),
+    "critic": ("cuewise.train.critic", "CriticConfig"), "talk": ("cuewise.train.talk", "TalkConfig"),
+}  # fmt: skip
 """Kind -> module with `train(config)`, and its config. A recipe without `kind` is supervised tuning."""
 
 

@@ -62,7 +62,7 @@ Policy = Callable[[Sequence[Said], str], str]
 """(turns so far, what the user says) -> reply, thought included."""
 
 Analyse = Callable[[Scenario, Sequence[Said], str, float, np.random.Generator], Reaction]
-"""(scenario, turns so far without thoughts, reply without thought, emotion, random numbers) -> reaction."""
+"""(scenario, turns without thoughts up to this reply, the reply, emotion, random numbers) -> reaction."""
 
 
 @dataclass(slots=True)
@@ -105,33 +105,45 @@ def split_thought(text: str) -> tuple[str, str]:
     return thought.strip(), _TAG.sub("", _THINK.sub("", text)).strip()
 
 
+class Conversation:
+    """A dialogue on its way: `words` is what the user says next, None once it has ended."""
+
+    def __init__(
+        self, scenario: Scenario, analyse: Analyse, *, seed: int = 0, start: float = START_TRAINING,
+        max_turns: int = MAX_TURNS,
+    ):  # fmt: skip
+        if not 0 < start <= HIGHEST:
+            raise ValueError(f"start must lie in (0, {HIGHEST:g}], got {start}: at 0 the user has left already")
+        if max_turns < 1:
+            raise ValueError(f"max_turns must be >= 1, got {max_turns}")
+        self.scenario, self.analyse, self.max_turns = scenario, analyse, max_turns
+        self.rng = np.random.default_rng([seed, 0x5EA])
+        self.done = Dialogue(emotions=[start])
+        self.words: str | None = scenario.opening
+
+    def reply(self, text: str) -> None:
+        """What the policy says to `words`, thought included. The user hears only what is said."""
+        done = self.done
+        thought, said = split_thought(text)
+        heard = (*(Said(turn.user, turn.reply) for turn in done.turns), Said(self.words, said))
+        reaction = self.analyse(self.scenario, heard, said, done.emotions[-1], self.rng)
+        done.turns.append(Said(self.words, said, thought))
+        done.reasons.append(reaction.reason)
+        done.emotions.append(next_emotion(done.emotions[-1], reaction.change))
+        ended = "gave up" if done.emotions[-1] <= 0 else "goodbye" if reaction.goodbye else None
+        done.ending = ended or "turns"
+        self.words = None if ended or len(done.turns) >= self.max_turns else reaction.words
+
+
 def converse(
     scenario: Scenario, policy: Policy, analyse: Analyse, *, seed: int = 0, start: float = START_TRAINING,
     max_turns: int = MAX_TURNS,
 ) -> Dialogue:  # fmt: skip
     """One dialogue; the same seed and functions give the same one."""
-    if not 0 < start <= HIGHEST:
-        raise ValueError(f"start must lie in (0, {HIGHEST:g}], got {start}: at 0 the user has left already")
-    if max_turns < 1:
-        raise ValueError(f"max_turns must be >= 1, got {max_turns}")
-    rng = np.random.default_rng([seed, 0x5EA])
-    done = Dialogue(emotions=[start])
-    words = scenario.opening
-    for _ in range(max_turns):
-        thought, reply = split_thought(policy(tuple(done.turns), words))
-        heard = tuple(Said(turn.user, turn.reply) for turn in done.turns)
-        reaction = analyse(scenario, heard, reply, done.emotions[-1], rng)
-        done.turns.append(Said(words, reply, thought))
-        done.reasons.append(reaction.reason)
-        done.emotions.append(next_emotion(done.emotions[-1], reaction.change))
-        if done.emotions[-1] <= 0:
-            done.ending = "gave up"
-            break
-        if reaction.goodbye:
-            done.ending = "goodbye"
-            break
-        words = reaction.words
-    return done
+    talk = Conversation(scenario, analyse, seed=seed, start=start, max_turns=max_turns)
+    while talk.words is not None:
+        talk.reply(policy(tuple(talk.done.turns), talk.words))
+    return talk.done
 
 
 def next_emotion(emotion: float, change: float) -> float:

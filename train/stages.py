@@ -1,6 +1,6 @@
 """One stage of supervised tuning: what learns, what a step's loss is, and what validation looks at."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from cuewise.data_recipes.sides import check_sides
 from cuewise.mllm.adapters.lora import add_lora
 from cuewise.mllm.adapters.mose import add_mose
 from cuewise.mllm.cache import FrozenEncoders
@@ -17,14 +18,16 @@ from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
 from cuewise.train.augment import AugmentConfig
-from cuewise.train.curriculum import Curriculum, StageConfig
-from cuewise.train.data import Mixture, Targets, TrainBatch
-from cuewise.train.examples import HEADS, Example
+from cuewise.train.curriculum import BUILT_IN, Curriculum, StageConfig
+from cuewise.train.data import Mixture, TrainBatch
+from cuewise.train.examples import Example
 from cuewise.train.loop import Validate, run_stage, step_seed
-from cuewise.train.losses import masked_intensity_loss, next_token_loss, soft_cross_entropy, valence_arousal_loss
-from cuewise.train.packing import pack_written, row_loss
+from cuewise.train.objectives import OBJECTIVES, Objective, ObjectiveBatch, attached
 from cuewise.train.parallel import Parallel, moved, weighted_mean
+from cuewise.train.stage_losses import answers_loss, heads_loss
 
+AnyBatch = TrainBatch | ObjectiveBatch
+Draw = Callable[[Mixture, int, Generator], AnyBatch]
 PLAIN = AugmentConfig(voice=False, pictures=False, context_share=1.0, action_noise=0.0)
 Sources = dict[str, list[Example]]
 
@@ -39,16 +42,20 @@ def train_stage(
     choose_parts(model, stage)
     model.train()
     used = {key: sources[key] for one in (stage, *(earlier if stage.replay else ())) for key in one.mixture.weights}
+    if stage.objective == "heads" or {*stage.tasks} - {"reply"}:
+        check_sides({key: [example.row for example in part] for key, part in used.items()}, f"stage {name!r}")
     reader = frozen_states(model, processor, stage, states_cache)
     used = encoded(used, reader, parallel.is_main)
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
+    objective = objective_of(name, stage, model, processor, seed)
+    draw = drawer(objective, stage)
 
-    def batches(step: int, generator: Generator) -> TrainBatch:
+    def batches(step: int, generator: Generator) -> AnyBatch:
         mixture.step = step
-        return (mixture.heads_batch if stage.objective == "heads" else mixture.answer_batch)(size, generator)
+        return draw(mixture, size, generator)
 
-    def loss_fn(trained: nn.Module, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def loss_fn(trained: nn.Module, batch: AnyBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         return stage_loss(trained, batch, stage)
 
     held_out = [example for key in stage.validation or validation for example in validation[key]]
@@ -58,10 +65,40 @@ def train_stage(
     validate = None
     if stage.loop.evaluate_every:
         held_out = encoded({"valid": held_out}, reader, False)["valid"]
-        validate = validator(held_out, stage, processor, units_of(model), size, parallel)
-    with _parts_apart(model) if stage.packed and parallel.device.type == "cpu" else nullcontext():
+        validate = validator(held_out, stage, processor, units_of(model), size, parallel, draw)
+    apart = _parts_apart(model) if stage.packed and parallel.device.type == "cpu" else nullcontext()
+    with attached(model, objective), apart:
         return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed,
                          parallel=parallel, validate=validate)  # fmt: skip
+
+
+def objective_of(
+    name: str, stage: StageConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, seed: int
+) -> Objective | None:
+    """The stage's objective with new weights of its own; None for `heads` and `answers`, which have none."""
+    if stage.objective in BUILT_IN:
+        return None
+    torch.manual_seed(step_seed(seed, f"{name}/objective", 0))
+    values = {"name": stage.objective, **stage.options}
+    try:
+        return OBJECTIVES.build(values, model, processor, path="options").to(model.device)
+    except ValueError as error:
+        raise ValueError(f"stage {name!r}: {error}") from None
+
+
+def drawer(objective: Objective | None, stage: StageConfig) -> Draw:
+    """How a stage draws its batches from a mixture."""
+    if objective is not None:
+        return objective.batch
+    return _heads_batch if stage.objective == "heads" else _answer_batch
+
+
+def _heads_batch(mixture: Mixture, count: int, generator: Generator) -> TrainBatch:
+    return mixture.heads_batch(count, generator)
+
+
+def _answer_batch(mixture: Mixture, count: int, generator: Generator) -> TrainBatch:
+    return mixture.answer_batch(count, generator)
 
 
 @contextmanager
@@ -143,9 +180,10 @@ class _Given(Mixture):
 
 def validator(
     examples: list[Example], stage: StageConfig, processor: CuewiseProcessor, units: list[str], size: int,
-    parallel: Parallel,
+    parallel: Parallel, draw: Draw | None = None,
 ) -> Validate:  # fmt: skip
     """The stage's loss and statistics over `examples`: each once, whole, explained, without augmentation."""
+    draw = draw or drawer(None, stage)
     quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN)
     mixture = _Given({"valid": examples}, quiet, processor, units)
 
@@ -153,8 +191,7 @@ def validator(
         parts = []
         for start in range(0, len(examples), size):
             mixture.given = examples[start : start + size]
-            draw = mixture.heads_batch if stage.objective == "heads" else mixture.answer_batch
-            batch = draw(len(mixture.given), torch.Generator().manual_seed(0))
+            batch = draw(mixture, len(mixture.given), torch.Generator().manual_seed(0))
             loss, stats = stage_loss(model, moved(batch, parallel.device), stage)
             numbers = {"loss": float(loss), **{key: float(value) for key, value in stats.items()}}
             parts.append((numbers, batch.weight))
@@ -164,79 +201,18 @@ def validator(
 
 
 def stage_loss(
-    model: CuewiseForConditionalGeneration, batch: TrainBatch, stage: StageConfig
+    model: CuewiseForConditionalGeneration, batch: AnyBatch, stage: StageConfig
 ) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """The loss of the stage's objective."""
+    """The loss of the stage's objective, and while training what mechanisms in the towers ask for themselves."""
     if stage.objective == "heads":
         loss, stats = heads_loss(model, batch)
-    else:
+    elif stage.objective == "answers":
         loss, stats = answers_loss(model, batch, stage.head_weight, packed=stage.packed)
+    else:
+        loss, stats = model.objective.loss(model, batch)
+    for name, term in model.media.auxiliary().items() if model.training else ():
+        loss, stats = loss + term, {**stats, f"{name}/auxiliary": term.detach()}
     if stage.experts is not None and stage.objective == "answers":
         extra, found = model.adapter.loss()
         loss, stats = loss + extra, stats | found
     return loss, stats
-
-
-def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """Cross-entropy of each stream's reading and of all together, and valence/arousal of all together."""
-    return readings_loss(model.encode_batch(batch.streams), batch.targets)
-
-
-def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """The heads' loss on an encoded batch."""
-    total, stats = torch.zeros(()), {}
-    for name in HEADS:
-        stream = encoded.streams.get(name)
-        if stream is None:
-            continue
-        known = targets.known[name] & stream.present
-        if not known.any():
-            continue
-        logits = stream.reading.logits + targets.prior.get(name, 0.0)
-        loss, found = soft_cross_entropy(logits, targets.shares[name], known, smoothing=0.05)
-        total = total + loss
-        stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
-        va_loss, _ = valence_arousal_loss(stream.reading.va, targets.va, targets.va_known & known)
-        total = total + 0.2 * va_loss
-    known = targets.known["all"] & encoded.any_present
-    loss, found = soft_cross_entropy(encoded.logits, targets.shares["all"], known, smoothing=0.05)
-    va_loss, va_found = valence_arousal_loss(encoded.va, targets.va, targets.va_known & encoded.any_present)
-    stats |= {"all/loss": loss.detach(), "all/accuracy": found["accuracy"], "va/loss": va_loss.detach()}
-    stats |= {f"va/{key}": value for key, value in va_found.items() if key == "ccc"}
-    total = total + 0.5 * loss + 0.2 * va_loss
-    face = encoded.streams.get("face")
-    if targets.aus is not None and face is not None and face.aus is not None:
-        mean = (face.aus * face.state_mask.unsqueeze(-1)).sum(1) / face.state_mask.sum(1, keepdim=True).clamp(min=1)
-        wanted = targets.aus.masked_fill(~face.present.unsqueeze(-1), float("nan"))
-        au_loss, found = masked_intensity_loss(mean, wanted)
-        if found["count"]:
-            total = total + 0.1 * au_loss
-            stats["au/loss"] = au_loss.detach()
-    return total, stats
-
-
-def answers_loss(
-    model: CuewiseForConditionalGeneration, batch: TrainBatch, head_weight: float, *, packed: bool = False
-) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """Cross-entropy of the answer; the media rows that reached the model are counted and must not be zero."""
-    row = None
-    if packed:
-        texts = batch.written
-        row = pack_written(batch.ids, [text.ids for text in texts], [text.labels for text in texts],
-                           [text.weights for text in texts]).to(batch.input_ids.device)  # fmt: skip
-        output = model(**row.inputs, **batch.streams)
-    else:
-        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False, **batch.streams)
-    rows = sum(int(stream.mask.sum()) for stream in output.encoded.streams.values())
-    if rows == 0:
-        raise ValueError(f"no media reached the model in this batch; samples {', '.join(batch.ids)}")
-    loss, stats = row_loss(output.logits, row) if packed else next_token_loss(
-        output.logits, batch.labels, weights=batch.label_weights
-    )  # fmt: skip
-    stats |= {"answer_loss": loss.detach(), "media_rows": rows / len(batch.ids), **batch.stats}
-    if head_weight:
-        extra, _ = readings_loss(output.encoded, batch.targets)
-        loss = loss + head_weight * extra
-    return loss, stats
-
-

@@ -20,7 +20,7 @@ from cuewise.eval.metrics.aus import read_aus
 from cuewise.mllm.evidence.check import check_cues
 from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.report import PROBLEM_TEXT, ParsedAnswer, parse
-from cuewise.mllm.retry import Outcome, Request, Written, plain_feedback, retry_all
+from cuewise.mllm.retry import Outcome, Request, Written, feedback_text, plain_feedback, retry_all
 from cuewise.mllm.systems.base import Ask, System
 from cuewise.train.rewards.evidence import named_units, think_text
 
@@ -141,8 +141,8 @@ class SystemWriter:
         """The ask of a request; a retry shows the answer before and its errors."""
         row = request.item.row
         prompt = gold_prompt(request.item)
-        if request.feedback:
-            prompt += f"\nYour last answer:\n{request.before}\n{request.feedback}"
+        if said := feedback_text(request):
+            prompt += f"\n{said}"
         clip = row.clip(self.root) if row.media or row.transcript else None
         return Ask(id=f"{row.id}#{request.attempt}", clip=clip, prompt=prompt, max_tokens=self.max_tokens)
 

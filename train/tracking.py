@@ -6,6 +6,7 @@ Every logged name is in `LOG_NAMES`; the table of docs/training.md is held to it
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,33 @@ LOG_NAMES: dict[str, str] = {
     "va/loss": "valence/arousal: sum of 1 - CCC + 3 MSE",
     "va/ccc": "concordance of valence and arousal, mean of both",
     "au/loss": "squared error of action unit intensities, over the units that a row names",
+    "*/contrast": "InfoNCE between two streams (`face-voice`), of clips and texts (`clip-text`), or over the "
+    "`depths` of the encoders",
+    "temperature": "learned temperature of the contrast",
+    "retrieval": "share of clips whose own description is the nearest of the batch",
+    "*/mse": "squared error at the hidden places of that stream",
+    "*/hidden": "share of that stream's valid places that was hidden",
+    "*/order": "share of clips of that stream whose order is told right",
+    "heatmap/correlation": "correlation of the face encoder's maps with the heat maps of the action units",
+    "heatmap/iou": "overlap of the strongest places of those maps with the units' regions",
+    "heatmap/clips": "clips of the batch that had action units or a label with some",
+    "vad/loss": "squared error of the places of written words",
+    "vad/words": "written words that the lexicon knows",
+    "triple/loss": "own explanation against wrong ones",
+    "triple/right": "share of clips whose own explanation wins",
+    "distil/loss": "divergence of the batch's similarities from the teacher's",
+    "distil/agreement": "share of clips whose own teacher picture is the nearest",
+    "pair/loss": "InfoNCE of scene and person",
+    "accuracy": "share of labelled turns that the best chain of labels gets right",
+    "turns": "turns of the batch",
+    "dialogues": "dialogues of the batch",
+    "*/auxiliary": "what a mechanism in that scope asks for itself (even use of experts, a small "
+    "approximation), weighted",
     "balance_loss": "how unevenly the modality experts are used, before its weight; 1 is even",
     "valid/*": "any of these on the stage's validation sources, in eval mode, without augmentation",
 }
-"""Name below the stage (`STAGE/NAME`) -> what it is. `*` stands for the other names."""
+"""Name below the stage (`STAGE/NAME`) -> what it is. `*` stands for a stream, two streams or a scope; in `valid/*` for
+all other names."""
 
 
 class JsonLog:
@@ -103,5 +127,6 @@ def progress(name: str, first: int, steps: int, shown: bool = True) -> "tqdm[int
 def matches(name: str) -> Iterator[str]:
     """Entries of `LOG_NAMES` that describe a logged name."""
     bare = name.removeprefix("valid/")
-    if bare in LOG_NAMES:
-        yield bare if bare == name else "valid/*"
+    for known in LOG_NAMES:
+        if known != "valid/*" and fnmatchcase(bare, known):
+            yield known if bare == name else "valid/*"

@@ -1,4 +1,4 @@
-"""`cuewise data synth|build|doctor|list`: make the synthetic corpus, convert real corpora, examine rows."""
+"""`cuewise data synth|build|make|describe|explain|doctor|list`: make and convert corpora, make rows of rows."""
 
 import argparse
 from pathlib import Path
@@ -31,12 +31,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     doctor.add_argument("--max-gb", type=float, metavar="GB", help="media cache, with --prune: keep no more than this")
     doctor.add_argument("--root", type=Path, help="folder that media paths are relative to (default: that of the file)")
 
+    make = jobs.add_parser("make", help="make rows of rows: statements, preferences, a route by text, ...")
+    make.add_argument("kind", help="statements, preferences, text, features, route, three_part, viewers or unique")
+    make.add_argument("rows", type=Path, help="rows file to read (.jsonl)")
+    make.add_argument("out", type=Path, help="rows file to write (.jsonl)")
+    make.add_argument("--seed", type=int, default=0, help="the same seed makes the same rows (default 0)")
+    make.add_argument("--measured", action="store_true", help="decode each clip and use what is measured in it")
+
+    describe = jobs.add_parser("describe", help="let systems describe clips; keep what independent readers agree with")
+    describe.add_argument("rows", type=Path, help="rows file to read (.jsonl)")
+    describe.add_argument("out", type=Path, help="rows file to write (.jsonl)")
+    describe.add_argument("--see", required=True, metavar="SYSTEM", help="describes the pictures")
+    describe.add_argument("--hear", required=True, metavar="SYSTEM", help="describes the sound")
+    describe.add_argument("--join", required=True, metavar="SYSTEM", help="joins both with the words and the label")
+    describe.add_argument("--crowd", action="append", default=[], metavar="SYSTEM", help="reads alone; may be repeated")
+    describe.add_argument("--agree", type=float, default=0.5, help="least share of the crowd that agrees (default 0.5)")
+
+    explain = jobs.add_parser("explain", help="let a system explain known labels; keep what is exactly right")
+    explain.add_argument("rows", type=Path, help="rows file to read (.jsonl)")
+    explain.add_argument("out", type=Path, help="rows file to write (.jsonl)")
+    explain.add_argument("--system", default="nano", help="who explains (default nano)")
+    explain.add_argument("--tries", type=int, default=5, help="attempts for each row (default 5)")
+
     jobs.add_parser("list", help="name the corpora that can be built")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen job."""
-    return {"synth": _synth, "build": _build, "doctor": _doctor, "list": _list}[args.job](args)
+    jobs = {"synth": _synth, "build": _build, "make": _make, "describe": _describe, "explain": _explain,
+            "doctor": _doctor, "list": _list}  # fmt: skip
+    return jobs[args.job](args)
 
 
 def _synth(args: argparse.Namespace) -> int:
@@ -60,6 +84,50 @@ def _build(args: argparse.Namespace) -> int:
         print(build(args.corpus, args.root, args.out, args.split))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+    return EXIT_OK
+
+
+def _make(args: argparse.Namespace) -> int:
+    from cuewise.data_recipes.made import make
+
+    try:
+        print(make(args.kind, args.rows, args.out, seed=args.seed, measured=args.measured))
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    return EXIT_OK
+
+
+def _describe(args: argparse.Namespace) -> int:
+    from cuewise.data_recipes.described import described, filter_described
+    from cuewise.data_recipes.made import moved
+    from cuewise.data_recipes.schema import read_jsonl, write_jsonl
+    from cuewise.mllm.systems.base import load_system
+
+    try:
+        systems = {name: load_system(name) for name in dict.fromkeys([args.see, args.hear, args.join, *args.crowd])}
+        items = described(read_jsonl(args.rows), args.rows.parent, systems[args.see], systems[args.hear],
+                          systems[args.join], {name: systems[name] for name in args.crowd})  # fmt: skip
+        report = filter_described(items, agree=args.agree)
+        write_jsonl(moved(report.kept, args.rows, args.out), args.out)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    print(report)
+    return EXIT_OK
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from cuewise.data_recipes.made import moved
+    from cuewise.data_recipes.schema import read_jsonl, write_jsonl
+    from cuewise.mllm.systems.base import load_system
+    from cuewise.train.synthesis import SystemWriter, synthesise
+
+    try:
+        writer = SystemWriter(load_system(args.system), args.rows.parent)
+        report = synthesise(list(read_jsonl(args.rows)), writer, tries=args.tries)
+        write_jsonl(moved(report.kept, args.rows, args.out), args.out)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    print(report)
     return EXIT_OK
 
 

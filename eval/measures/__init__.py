@@ -9,7 +9,7 @@ from functools import partial
 
 from cuewise.eval.suites.suite import Dataset, SuiteError
 
-from . import classes, evidence, judged, numbers, protocols, wheels
+from . import classes, conditions, evidence, judged, numbers, protocols, wheels
 from .base import Measure, Measured, Record, interval_of, mean_measure
 
 __all__ = ["MEASURES", "Measure", "Measured", "Record", "interval_of", "mean_measure", "measure_all"]
@@ -25,7 +25,8 @@ MEASURES: dict[str, Measure] = {
     "m_avg": wheels.m_avg, "hit_rate": wheels.hits, "label_overlap": wheels.overlap,
     "ccc": partial(numbers.affect, metric="ccc"), "pearson": partial(numbers.affect, metric="pearson"),
     "mae": partial(numbers.affect, metric="mae"), "rmse": partial(numbers.affect, metric="rmse"),
-    "calibration": numbers.calibration,
+    "calibration": numbers.calibration, "condition_spread": conditions.spread,
+    "ccc_by_cluster": numbers.affect_by_cluster, "refusal_rate": evidence.refusal,
     "well_formed": evidence.form, "support": evidence.support, "cue_f1": evidence.known_cues,
     "cue_grounding": evidence.grounding,
     "rouge_l": evidence.reasons,

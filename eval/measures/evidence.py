@@ -5,6 +5,7 @@ from typing import Any
 from cuewise.eval.metrics.base import NAN, f_of, ratio
 from cuewise.eval.metrics.cues import cue_counts, known_cue_score
 from cuewise.eval.metrics.evidence import evidence_support
+from cuewise.eval.metrics.refusals import is_refusal
 from cuewise.eval.metrics.rouge import rouge
 from cuewise.eval.suites.suite import Dataset
 from cuewise.mllm.report import Cue
@@ -15,6 +16,13 @@ from .base import Measured, Record, mean_measure, subset_statistic
 def form(records: list[Record], dataset: Dataset) -> list[Measured]:
     """Share of answers without any problem of form."""
     return [mean_measure("well_formed", [float(record.answer.well_formed) for record in records])]
+
+
+def refusal(records: list[Record], dataset: Dataset) -> list[Measured]:
+    """Share of answers that decline; one that names emotions in our form or as a list has answered."""
+    answers = [record.answer for record in records]
+    declined = [float(is_refusal(one.text) and not (one.labels and one.read_by in ("tags", "list"))) for one in answers]
+    return [mean_measure("refusal_rate", declined, higher_is_better=False)]
 
 
 def support(records: list[Record], dataset: Dataset) -> list[Measured]:

@@ -50,6 +50,9 @@ FITS: dict[str, Fit] = {
     **{name: Fit(("valence_arousal",), (f"{name}_valence", f"{name}_arousal"))
        for name in ("ccc", "pearson", "mae", "rmse")},
     "calibration": Fit(WORDS, ("ece", "brier", "auc")),
+    "condition_spread": Fit(WORDS, ("condition_spread",), ("conditions",)),
+    "ccc_by_cluster": Fit(("valence_arousal",), ("ccc_by_cluster_valence", "ccc_by_cluster_arousal"), ("cluster",)),
+    "refusal_rate": Fit((), ("refusal_rate",)),
     "well_formed": Fit((), ("well_formed",)), "support": Fit((), ("support_rate", "checkable_rate")),
     "cue_f1": Fit(("cues",), ("cue_f1",)), "cue_grounding": Fit(("cues",), ("cue_grounding",)),
     "rouge_l": Fit(("reasoning",), ("rouge_l",)),

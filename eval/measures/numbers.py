@@ -7,7 +7,7 @@ import numpy as np
 from cuewise.eval.metrics.base import NAN, Score
 from cuewise.eval.metrics.bootstrap import Statistic
 from cuewise.eval.metrics.calibration import auc, brier, coverage_curve, ece
-from cuewise.eval.metrics.regression import ccc, mae, pearson, rmse
+from cuewise.eval.metrics.regression import ccc, grouped_ccc, mae, pearson, rmse
 from cuewise.eval.reading import Answer, answered_class
 from cuewise.eval.suites.suite import Dataset
 from cuewise.mllm.taxonomy import normalise, same_core, valence_arousal
@@ -40,6 +40,24 @@ def affect(records: list[Record], dataset: Dataset, metric: str) -> list[Measure
         measured.append(Measured(f"{metric}_{name}", score.value, score.n, score.averaging, score.higher_is_better, (),
                                  _moments(pairs, places, len(records), REGRESSION[metric]), parts=parts,
                                  scale="share" if metric in ("ccc", "pearson") else "plain"))  # fmt: skip
+    return measured
+
+
+def affect_by_cluster(records: list[Record], dataset: Dataset) -> list[Measured]:
+    """CCC within each cluster (speaker, subject), then the mean over clusters, for valence and for arousal."""
+    measured = []
+    for axis, name in enumerate(("valence", "arousal")):
+        rows = [(r.gt[axis], stated_affect(r.answer, axis)[0], r.groups.get(dataset.cluster or "", "all"))
+                for r in records]  # fmt: skip
+
+        def value(drawn: list[tuple[float | None, float, str]]) -> Score:
+            known = [row for row in drawn if row[0] is not None]
+            return grouped_ccc(*map(list, zip(*known))) if known else Score("grouped_ccc", NAN, 0, "mean over groups")
+
+        score = value(rows)
+        measured.append(Measured(f"ccc_by_cluster_{name}", score.value, score.n, "mean over clusters", True, (),
+                                 subset_statistic(rows, lambda drawn: value(drawn).value), cheap=False,
+                                 parts=dict(score.parts), unit="clusters"))  # fmt: skip
     return measured
 
 

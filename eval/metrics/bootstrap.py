@@ -99,6 +99,27 @@ def slices(
     return result
 
 
+def group_gap(
+    values: Sequence[float], names: Sequence[Any], one: Any, other: Any, *, resamples: int = 1000, level: float = 0.95,
+    seed: int = 0,
+) -> Interval:  # fmt: skip
+    """Mean of group `one` less that of group `other`, with its interval: each group is drawn by itself.
+
+    Compare two groups that were named beforehand: the largest of many gaps is large by chance.
+    """
+    groups = []
+    for name in (one, other):
+        inside = np.array([value for value, own in zip(values, names, strict=True) if own == name], dtype=float)
+        if not len(inside):
+            raise MetricInputError(f"there is no sample of the group {name!r}")
+        groups.append(inside)
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice(group, (resamples, len(group))).mean(1) for group in groups]
+    low, high = _quantiles(drawn[0] - drawn[1], level)
+    value = float(groups[0].mean() - groups[1].mean())
+    return Interval(value, low, high, level, sum(map(len, groups)), 2, resamples)
+
+
 def mean_of(values: Sequence[float | None]) -> Statistic:
     """Statistic: mean of per-sample values; samples that were not scored (None) are left out."""
     array = np.array([np.nan if value is None else value for value in values], dtype=float)

@@ -17,6 +17,22 @@ def ccc(gt: Sequence[float], pred: Sequence[float]) -> Score:
     return Score("ccc", 2 * covariance / below if below else NAN, len(x), "over all samples")
 
 
+def grouped_ccc(gt: Sequence[float], pred: Sequence[float], groups: Sequence[Any]) -> Score:
+    """CCC of each group (subject), then their mean; groups in which it is undefined are left out and counted.
+
+    OMG-Empathy scores listeners this way: one who never moves must not be made up for by another who does.
+    """
+    check_pair(gt, pred)
+    check_pair(gt, list(groups))
+    found = {}
+    for group in dict.fromkeys(groups):
+        rows = [(a, b) for a, b, own in zip(gt, pred, groups) if own == group]
+        found[group] = ccc([a for a, _ in rows], [b for _, b in rows]).value if len(rows) > 1 else NAN
+    known = [value for value in found.values() if not math.isnan(value)]
+    parts = {"groups": {str(name): value for name, value in found.items()}, "undefined": len(found) - len(known)}
+    return Score("grouped_ccc", mean(known), len(known), "mean over groups", parts=parts)
+
+
 def pearson(gt: Sequence[float], pred: Sequence[float]) -> Score:
     """Pearson correlation, in [-1, 1]; NaN when a side is constant."""
     x, y = _pair(gt, pred)

@@ -60,6 +60,29 @@ class Source:
 
 
 @dataclass(kw_only=True, slots=True)
+class Condition:
+    """How every sample is asked once more: with a part of the picture covered, a small picture, another wording."""
+
+    occlude: float = 0.0
+    """Share of the picture's pixels that a grey block covers, at one place per sample."""
+
+    shrink: float = 1.0
+    """Factor by which pictures are made smaller and then as large as before."""
+
+    say: str = ""
+    """A sentence put behind the question."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.occlude < 1 or not 0 < self.shrink <= 1:
+            raise ValueError(f"a condition needs occlude in [0, 1) and shrink in (0, 1], got {self.occlude:g} and "
+                             f"{self.shrink:g}")  # fmt: skip
+
+    @property
+    def changes_pictures(self) -> bool:
+        return self.occlude > 0 or self.shrink < 1
+
+
+@dataclass(kw_only=True, slots=True)
 class Dataset:
     """One data set of a suite."""
 
@@ -89,6 +112,15 @@ class Dataset:
     slices: list[str] = field(default_factory=list)
     """Groups for which the primary metric is shown by itself: speaker, language, tier, task or a demographic field."""
 
+    gaps: dict[str, list[str]] = field(default_factory=dict)
+    """Group column -> two of its groups, whose difference of accuracy is told with its interval."""
+
+    conditions: dict[str, Condition] = field(default_factory=dict)
+    """Name -> condition; every sample is asked under each, the first one being what the others are compared with."""
+
+    option_seed: int | None = None
+    """Options of multiple-choice rows are shown in an order drawn from it and the row's id; as written without."""
+
     max_tokens: int | None = None
     folds: str | None = None
     """Group that names the test fold of a sample, for fold protocols."""
@@ -111,6 +143,9 @@ class Dataset:
         text = next((group for group in groups if isinstance(group, str)), None)
         if text is not None:
             raise ValueError(f"`classes`: the words {text!r} of a class must be a list, [{text}]")
+        unpaired = [column for column, pair in self.gaps.items() if len(pair) != 2]
+        if unpaired:
+            raise ValueError(f"`gaps.{unpaired[0]}` must name two groups, got {self.gaps[unpaired[0]]}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"`classes` names a class twice: {', '.join(self.classes)}")
 

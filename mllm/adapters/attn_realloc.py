@@ -21,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from cuewise.mllm.adapters.spans import MODALITIES, SpanHooks, SpanState, span_ids
+from cuewise.mllm.config_tools import from_dict
 
 KERNEL = "cuewise_realloc"
 MEDIA = tuple(name for name in MODALITIES if name != "text")
@@ -88,6 +89,7 @@ class AttentionReallocation:
         hooks = SpanHooks(self.model, self.state)
         attention = [module for module in decoder.modules() if hasattr(module, "layer_idx")]
         try:
+            self.model.row_kinds.append(self.state)
             decoder.set_attn_implementation(KERNEL)
             for module in attention:
                 module.cuewise_realloc = self
@@ -97,10 +99,22 @@ class AttentionReallocation:
                 with self.state.of(span_ids(torch.as_tensor(input_ids), hooks.placeholders)):
                     yield
         finally:
+            self.model.row_kinds.remove(self.state)
             hooks.remove()
             decoder.set_attn_implementation(before)
             for module in attention:
                 del module.cuewise_realloc
+
+
+def install_realloc(model: Any, values: dict[str, Any]) -> AttentionReallocation:
+    """Move attention in a model from now on, with options as a config gives them. Raises ValueError naming a wrong one.
+
+    Who calls the language model must tell what its rows are, as the engines do.
+    """
+    moving = AttentionReallocation(model, from_dict(ReallocConfig, values, "realloc."))
+    model.realloc_held = moving.on()
+    model.realloc_held.__enter__()
+    return moving
 
 
 def realloc_attention(
@@ -113,7 +127,8 @@ def realloc_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
-        scores = scores + attention_mask[..., : key.shape[2]]
+        seen = attention_mask[..., : key.shape[2]]
+        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min) if seen.dtype == torch.bool else scores + seen
     p = scores.softmax(-1, dtype=torch.float32)
     active: AttentionReallocation | None = getattr(module, "cuewise_realloc", None)
     if active is not None and module.layer_idx in active.layers:

@@ -7,7 +7,7 @@ After MoSEAR (ACM MM 2025, arXiv:2508.01181), whose exact formulas are not publi
     y = W x + (alpha / r) omega_m B_{m,k} z    omega = M softmax(u), so its mean over the modalities is 1
 
 Text has one expert, so that a token that is written later never changes the choice of an earlier one. Since the weights
-depend on the token, such an adapter cannot be merged.
+depend on the token, such an adapter cannot be merged; the engines run it as it is.
 
 Shapes: B clips, L tokens, K experts, M modalities, r rank, d input width.
 """
@@ -115,6 +115,7 @@ def add_mose(model: nn.Module, config: MoseConfig) -> "MoseAdapter":
     for name in names:
         parent, last = model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
         setattr(parent, last, MoseLinear(model.get_submodule(name), config, state, weight))
+    model.row_kinds.append(state)
     model.adapter = MoseAdapter(model, config, state)
     return model.adapter
 

@@ -25,7 +25,7 @@ def span_ids(input_ids: Tensor, placeholders: Mapping[str, int]) -> Tensor:
     return spans
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class SpanState:
     """The spans of the prompts that are being computed; shared by all adapted layers of a model."""
 

@@ -93,11 +93,8 @@ def load_adapter(model: nn.Module, name: str | Path) -> Adapter | MoseAdapter:
 
 
 def load_for_answers(model: nn.Module, name: str | Path) -> str:
-    """Load an adapter for an engine; returns its name. Raises AdapterError, also for what no engine can run."""
+    """Load an adapter for an engine; returns its name. Raises AdapterError."""
     folder = adapter_folder(name)
-    if read_config(folder)["kind"] == "mose":
-        raise AdapterError(f"adapter {str(name)!r} has modality experts, which engines do not run; load it with "
-                           "cuewise.mllm.adapters.store.load_adapter and use model.generate")  # fmt: skip
     load_adapter(model, folder)
     model.eval()
     return folder.parent.name if folder.name == "adapter" else folder.name

@@ -63,6 +63,10 @@ class Compressor(nn.Module):
         """Channels of a token; those of the states unless a compressor says otherwise."""
         return self.channels
 
+    def auxiliary(self) -> Tensor | None:
+        """A weighted term of the last training pass that belongs to the mechanism itself, given once; None without."""
+        return None
+
     def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
         """states [B, N, C], bool mask [B, N] with a valid state in each row, times [B, N] s or None -> tokens."""
         raise NotImplementedError

@@ -26,6 +26,9 @@ class HybridConfig(CompressorConfig):
     gate: list[float] | None = None
     """Fixed (general, emotion) weights instead of the learned gate."""
 
+    balance: float = 0.01
+    """Weight of the load-balance loss of routed sub-experts in training."""
+
     def __post_init__(self) -> None:
         CompressorConfig.__post_init__(self)
         if self.experts < 1:
@@ -75,6 +78,11 @@ class HybridCompressor(WindowCompressor):
         self.general = RoutedExpert(channels, config.hidden, config.experts)
         self.emotion = RoutedExpert(channels, config.hidden, config.experts)
         self.gate = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 2))
+        self._balance: Tensor | None = None
+
+    def auxiliary(self) -> Tensor | None:
+        term, self._balance = self._balance, None
+        return None if term is None else self.config.balance * term
 
     def score(self, states: Tensor) -> Tensor:
         return states.new_zeros(*states.shape[:2], 2)
@@ -88,8 +96,10 @@ class HybridCompressor(WindowCompressor):
 
     def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
         pooled = super().forward(states, mask, times_s)
-        gate = self.gates(states, mask)
-        mixed = sum(gate[:, i, None, None] * side(pooled.tokens) for i, side in enumerate((self.general, self.emotion)))
+        gate, sides = self.gates(states, mask), (self.general, self.emotion)
+        learns = self.training and self.config.experts > 1
+        self._balance = sum(side.balance(pooled.tokens, pooled.mask) for side in sides) / 2 if learns else None
+        mixed = sum(gate[:, i, None, None] * side(pooled.tokens) for i, side in enumerate(sides))
         return pooled._replace(tokens=mixed * pooled.mask.unsqueeze(-1))
 
     def balance_loss(self, states: Tensor, mask: Tensor) -> Tensor:

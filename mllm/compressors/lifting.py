@@ -109,10 +109,16 @@ class LiftingCompressor(Compressor):
     def __init__(self, config: LiftingConfig, channels: int):
         super().__init__(config, channels)
         self.lift = Lifting(channels, config.heads, config.detail_first)
+        self._terms: list[Tensor] = []
+
+    def auxiliary(self) -> Tensor | None:
+        terms, self._terms = self._terms, []
+        return torch.stack(terms).mean() if terms else None
 
     def forward(self, states: Tensor, mask: Tensor, times_s: Tensor | None) -> Compressed:
         states, valid, times_s = valid_first(states, mask, times_s)
         counts = valid.sum(1).tolist()
+        self._terms = []
         lead, longest = int(self.config.summary), max(-(-count // 2) for count in counts)
         tokens = states.new_zeros(len(states), lead + longest, self.channels)
         exists = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=states.device)
@@ -121,6 +127,8 @@ class LiftingCompressor(Compressor):
             self.config.num_tokens(count)
             keep = torch.arange(count + count % 2, device=states.device).clamp(max=count - 1)
             lifted = self.lift(states[i : i + 1, keep])
+            if self.training:
+                self._terms.append(self.lift.regulariser(lifted))
             half = len(keep) // 2
             row = [lifted.approximation[0].mean(0, keepdim=True)] if lead else []
             tokens[i, : lead + half] = torch.cat([*row, lifted.detail[0]])

@@ -5,6 +5,7 @@ Invariants: ``num_states`` is a pure function of the config; every row that ente
 absent stream never enters); padding and batch neighbours do not change the states of a row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -63,9 +64,31 @@ class ImageEncoderConfig(EncoderConfig):
 class Encoder(nn.Module):
     """Base of every encoder module; `config` declares the sizes."""
 
+    depths: list[Tensor] | None = None
+    """Where this is a list, a pass fills it with the mean of each clip at every depth, [B, C of that depth]; on request
+    only, for objectives that compare depths."""
+
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
+
+    @property
+    def depth_widths(self) -> list[int]:
+        """Channels of each depth, the deepest last."""
+        return [self.d_out]
+
+    def keep_depths(self, means: Sequence[Tensor]) -> None:
+        """Hand out the means of a pass where they were asked for."""
+        if self.depths is not None:
+            self.depths[:] = means
+
+    def picture_maps(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, S, S, channels] -> features [n, h, w, C] place by place. Raises ValueError without such maps."""
+        raise ValueError(f"{type(self).__name__} has no map of a picture; use conv_face, conv_scene or hf_vision")
+
+    def auxiliary(self) -> Tensor | None:
+        """A weighted term of the last training pass that belongs to the mechanism itself, given once; None without."""
+        return None
 
     @property
     def d_out(self) -> int:
@@ -75,3 +98,10 @@ class Encoder(nn.Module):
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
         """values [B, T, ...], bool mask [B, T], times_s [B, T] seconds or None -> states."""
         raise NotImplementedError
+
+
+def clip_means(rows: Tensor, mask: Tensor) -> Tensor:
+    """Features [n, C] of all valid pictures in order, and bool mask [B, T] -> mean of each clip [B, C]."""
+    spread = rows.new_zeros(*mask.shape, rows.shape[-1])
+    spread[mask] = rows
+    return spread.sum(1) / mask.sum(1, keepdim=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cuewise.mllm.encoders.base import Encoder, EncoderStates, ImageEncoderConfig
+from cuewise.mllm.encoders.base import Encoder, EncoderStates, ImageEncoderConfig, clip_means
 from cuewise.mllm.encoders.layers import temporal_layer, time_features
 from cuewise.mllm.registry import ENCODERS
 
@@ -128,7 +128,9 @@ class ConvImage(Encoder):
                 f"pictures of shape {tuple(values.shape[2:])} arrived but the encoder was built for {wanted}; "
                 "use the processor saved with this model"
             )
-        seen = self.picture_states(values[mask])
+        maps = self.stage_maps(values[mask])
+        seen = self.project(self.dropout(self.reduce(maps[-1]).flatten(1)))
+        self.keep_depths([clip_means(stage.mean((2, 3)), mask) for stage in maps] if self.depths is not None else [])
         x = seen.new_zeros(*mask.shape, seen.shape[-1])
         x[mask] = seen
         if self.time is not None:
@@ -139,14 +141,24 @@ class ConvImage(Encoder):
             x = layer(x, mask)
         return EncoderStates(self.norm(x) * mask.unsqueeze(-1), mask, times_s)
 
-    def picture_states(self, pictures: Tensor) -> Tensor:
-        """[n, S, S, channels] -> [n, width], each picture on its own."""
+    @property
+    def depth_widths(self) -> list[int]:
+        return list(self.config.channels)
+
+    def stage_maps(self, pictures: Tensor) -> list[Tensor]:
+        """[n, S, S, channels] -> features [n, C, h, w] after each stage; of the last alone unless depths are kept."""
         x = pictures.permute(0, 3, 1, 2).float() / 255
         centred = x - x.mean((1, 2, 3), keepdim=True)
         x = centred * torch.rsqrt(centred.square().mean((1, 2, 3), keepdim=True) + 1e-4)
         x = functional.silu(self.stem_norm(self.stem(x.to(self.stem.weight.dtype))))
-        x = self.reduce(self.stages(x))
-        return self.project(self.dropout(x.flatten(1)))
+        kept = []
+        for stage in self.stages:
+            x = stage(x)
+            kept = [*kept, x] if self.depths is not None else [x]
+        return kept
+
+    def picture_maps(self, pictures: Tensor) -> Tensor:
+        return self.stage_maps(pictures)[-1].permute(0, 2, 3, 1)
 
 
 @ENCODERS.register("conv_face", ConvFaceConfig)

@@ -112,6 +112,10 @@ class ConvVoice(Encoder):
         self.mix = nn.ModuleList(temporal_layer(config.temporal, config.width, config.dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(config.width)
 
+    @property
+    def depth_widths(self) -> list[int]:
+        return list(self.config.channels)
+
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
         """log-mel [B, T, columns] -> states [B, ceil(T / 8), width]."""
         if values.shape[-1] != self.config.columns:
@@ -128,8 +132,12 @@ class ConvVoice(Encoder):
         padded = None if bool(mask.all()) else mask
         valid = padded
         x = x.contiguous(memory_format=torch.channels_last)
+        depths = []
         for stage in self.stages:
             x, valid = stage(x, valid)
+            if self.depths is not None:
+                depths.append(_stage_mean(x, valid))
+        self.keep_depths(depths)
         x = x.permute(0, 2, 1, 3).flatten(2)
         if self.config.prosody:
             x = torch.cat([x, self._follow(melody.to(x.dtype), padded)], -1)
@@ -149,6 +157,12 @@ class ConvVoice(Encoder):
         for stage in self.melody:
             x, mask = stage(x, mask)
         return x.squeeze(-1).transpose(1, 2)
+
+
+def _stage_mean(x: Tensor, valid: Tensor | None) -> Tensor:
+    """[B, C, T, F], zeros at invalid steps -> mean of each clip [B, C]."""
+    bands = x.mean(3)
+    return bands.mean(2) if valid is None else bands.sum(2) / valid.sum(1, keepdim=True)
 
 
 def block_means(values: Tensor, mask: Tensor | None) -> Tensor:

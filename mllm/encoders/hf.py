@@ -13,12 +13,21 @@ from torch.nn import functional
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from cuewise.mllm.encoders.base import Encoder, EncoderConfig, EncoderStates, ImageEncoderConfig, InputKind
+from cuewise.mllm.encoders.base import (
+    Encoder,
+    EncoderConfig,
+    EncoderStates,
+    ImageEncoderConfig,
+    InputKind,
+    clip_means,
+)
 from cuewise.mllm.encoders.expert_block import add_experts
 from cuewise.mllm.registry import ENCODERS
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 WHISPER_SECONDS, WHISPER_HOP = 30, 160
+BALANCE_WEIGHT = 1e-3
+"""Weight of the experts' load balance beside the loss of a stage, as in S4D."""
 
 
 def inner_config(values: dict[str, Any], part: str) -> PreTrainedConfig:
@@ -125,9 +134,21 @@ class HFVision(Encoder):
         """Mean load-balance term of the experts in the last forward pass; 0 without experts."""
         return torch.stack([e.balance for e in self.experts]).mean() if self.experts else torch.zeros(())
 
+    def auxiliary(self) -> Tensor | None:
+        term = BALANCE_WEIGHT * self.balance()
+        for expert in self.experts:
+            expert.balance = expert.balance.detach()
+        return term if self.experts else None
+
+    @property
+    def depth_widths(self) -> list[int]:
+        return [self.d_out] * (self.model.config.num_hidden_layers + 1)
+
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None) -> EncoderStates:
         """uint8 pictures [B, T, S, S, 3] -> states [B, T, C], or [B, T * patches, C]."""
-        seen = self.maps(values[mask])
+        out = self._read(values[mask])
+        self.keep_depths([clip_means(layer.mean(1), mask) for layer in out.hidden_states or ()])
+        seen = pick_layers(out, self.config.layers)
         if self.config.pool == "patches":
             return self._patches(seen[:, -self.config.patches :], mask, times_s)
         picked = seen[:, 0] if self.config.pool == "cls" else seen.mean(1)
@@ -142,15 +163,21 @@ class HFVision(Encoder):
         times = None if times_s is None else times_s.repeat_interleave(seen.shape[1], 1)
         return EncoderStates(states.flatten(1, 2), mask.repeat_interleave(seen.shape[1], 1), times)
 
-    def maps(self, pictures: Tensor) -> Tensor:
-        """uint8 [n, S, S, 3] -> token maps [n, tokens, C], for mechanisms that look inside a picture."""
+    def picture_maps(self, pictures: Tensor) -> Tensor:
+        """uint8 [n, S, S, 3] -> the patches of each picture [n, h, w, C]."""
+        side = round(self.config.patches**0.5)
+        seen = pick_layers(self._read(pictures), self.config.layers)
+        return seen[:, -self.config.patches :].unflatten(1, (side, side))
+
+    def _read(self, pictures: Tensor) -> Any:
+        """What the library's encoder says about uint8 pictures [n, S, S, 3]."""
         dtype = next(self.model.parameters()).dtype
         mean, std = (
             torch.tensor(value, device=pictures.device) for value in (self.config.image_mean, self.config.image_std)
         )
         pixels = ((pictures.float() / 255 - mean) / std).permute(0, 3, 1, 2).to(dtype)
-        out = self.model(pixel_values=pixels, output_hidden_states=bool(self.config.layers))
-        return pick_layers(out, self.config.layers)
+        wanted = bool(self.config.layers) or self.depths is not None
+        return self.model(pixel_values=pixels, output_hidden_states=wanted)
 
     def load_weights(self, name_or_path: str) -> None:
         """Weights of a checkpoint in a folder or on the hub."""

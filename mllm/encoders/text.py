@@ -41,6 +41,11 @@ class TextConfig(EncoderConfig):
     def d_out(self) -> int:
         return self.width
 
+    @property
+    def embed_width(self) -> int:
+        """Channels of the embedding table."""
+        return self.width
+
 
 @ENCODERS.register("text", TextConfig)
 class TextEncoder(Encoder):
@@ -48,7 +53,7 @@ class TextEncoder(Encoder):
 
     def __init__(self, config: TextConfig):
         super().__init__(config)
-        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.embed = nn.Embedding(config.vocab_size, config.embed_width)
         self.position = nn.Parameter(torch.zeros(config.max_tokens, config.width))
         nn.init.normal_(self.embed.weight, std=0.05)
         nn.init.normal_(self.position, std=0.02)
@@ -59,13 +64,17 @@ class TextEncoder(Encoder):
         )
         self.norm = nn.LayerNorm(config.width)
 
+    def embedded(self, values: Tensor, mask: Tensor) -> Tensor:
+        """token ids [B, T] -> [B, T, width], without positions."""
+        return self.embed(values)
+
     def forward(self, values: Tensor, mask: Tensor, times_s: Tensor | None = None) -> EncoderStates:
         """token ids [B, T] -> states [B, T, width]."""
         if values.shape[1] > self.config.max_tokens:
             raise ValueError(f"words: {values.shape[1]} tokens but the encoder reads at most {self.config.max_tokens}")
         valid = mask.unsqueeze(-1)
         rate = self.config.dropout if self.training else 0.0
-        x = functional.dropout(self.embed(values) + self.position[: values.shape[1]], rate) * valid
+        x = functional.dropout(self.embedded(values, mask) + self.position[: values.shape[1]], rate) * valid
         x = x + functional.gelu(self.words(x.transpose(1, 2)).transpose(1, 2))
         for layer in self.layers:
             x = layer(x, mask)

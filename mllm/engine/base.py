@@ -71,6 +71,9 @@ class EngineRequest:
     segments: list[Segment]
     """The prompt: token ids and embedding rows [n, d], in order."""
 
+    kinds: list[int] | None = None
+    """What each position of the prompt is, for decoders that ask (`cuewise.mllm.engine.kinds`); None: all text."""
+
     sampling: SamplingParams = field(default_factory=SamplingParams)
     n: int = 1
     """Samples that share this prompt; sample i draws with seed + i."""

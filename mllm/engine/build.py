@@ -7,10 +7,11 @@ from inspect import signature
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from cuewise.mllm.engine.base import Engine
+from cuewise.mllm.engine.kinds import told
 from cuewise.mllm.engine.kv import PackCache, PromptCache, SlotCache, unusual_layers
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
@@ -78,6 +79,13 @@ def _difference(decoder: nn.Module) -> float:
     embed = decoder.get_input_embeddings()
     device = embed.weight.device
     rows = embed(torch.arange(4, device=device) % embed.weight.shape[0])
+    with told(decoder, torch.zeros(1, 8, dtype=torch.long, device=device)):
+        return _compared(decoder, rows)
+
+
+def _compared(decoder: nn.Module, rows: Tensor) -> float:
+    """The relative distance of `_difference`, of these embeddings."""
+    device = rows.device
     whole = decoder(inputs_embeds=rows[None], use_cache=False).logits[0, -1].float()
     prompt, slots = PromptCache(3), SlotCache(2)
     for begin, size in ((0, 2), (2, 1)):

@@ -28,7 +28,8 @@ def fingerprints(request: EngineRequest) -> list[tuple[int, bytes]]:
             pieces += [name + row.tobytes() for row in rows]
         else:
             pieces += [b"t%d," % token for token in segment]
-    found, digest = [], hashlib.blake2b(request.prefix_key.encode(), digest_size=16).digest()
+    told = b"" if request.kinds is None else b"|" + bytes(request.kinds)
+    found, digest = [], hashlib.blake2b(request.prefix_key.encode() + told, digest_size=16).digest()
     for begin in range(0, len(pieces), BLOCK):
         block = pieces[begin : begin + BLOCK]
         digest = hashlib.blake2b(digest + b"".join(block), digest_size=16).digest()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.engine.base import EngineStats
+from cuewise.mllm.engine.kinds import telling, wants_kinds
 from cuewise.mllm.engine.kv import PackCache, PromptCache
 from cuewise.mllm.engine.prefix import PrefixCache, fingerprints
 from cuewise.mllm.engine.scheduler import Ticket
@@ -67,8 +68,8 @@ class Reader:
         began, factor = time.perf_counter(), 1 if busy else IDLE_FACTOR
         outcomes: list[Outcome] = []
         parts: list[tuple[Reading, int]] = []
-        left = self.pack * factor
-        while left > 0:
+        left, alone = self.pack * factor, wants_kinds(self.decoder)
+        while left > 0 and not (alone and parts):
             if len(parts) == len(self.readings):
                 if len(self.readings) + len(outcomes) >= free or (ticket := take()) is None:
                     break
@@ -78,6 +79,7 @@ class Reader:
             filled, chunk = reading.cache.filled, self.chunk * factor
             # Behind a long beginning a token costs more, so that fewer make up a chunk.
             size = min(left, max(16, 8 * chunk * chunk // (8 * chunk + filled)), reading.ticket.length - filled)
+            size = reading.ticket.length - filled if alone else size
             parts.append((reading, size))
             left -= size
         if parts:
@@ -109,6 +111,8 @@ class Reader:
         ticket = reading.ticket
         reading.marks = fingerprints(ticket.request)
         known, ticket.cached = self.prefixes.find(reading.marks)
+        if wants_kinds(self.decoder) and ticket.cached < ticket.length:
+            known, ticket.cached = None, 0  # what was chosen for the beginning of one prompt may not hold for another
         self.stats.cached_tokens += ticket.cached
         if ticket.cached == ticket.length:
             reading.cache = known
@@ -142,10 +146,12 @@ class Reader:
         rows = torch.cat([reading.rows[reading.cache.filled :][:size] for reading, size in parts])
         ends = torch.tensor([size for _, size in parts], device=rows.device).cumsum(0) - 1
         lengths = pack.lengths(rows.device) if self.packs else {}
-        output = self.decoder(
-            inputs_embeds=rows[None], attention_mask=pack.mask(rows.device), position_ids=pack.positions(rows.device),
-            past_key_values=pack, use_cache=True, logits_to_keep=ends, **lengths,
-        )  # fmt: skip
+        with telling(self.decoder, [parts[0][0].ticket.request], parts[0][0].ticket.length):
+            output = self.decoder(
+                inputs_embeds=rows[None], attention_mask=pack.mask(rows.device),
+                position_ids=pack.positions(rows.device), past_key_values=pack, use_cache=True, logits_to_keep=ends,
+                **lengths,
+            )  # fmt: skip
         logits = output.logits[0]
         if len(parts) > 1 and not torch.isfinite(logits.amax(-1)).all():
             # One prompt's NaN reaches its neighbours through masked places: 0 x NaN is NaN.

@@ -78,6 +78,8 @@ def check_request(request: EngineRequest, vocabulary: int, width: int, max_lengt
             raise ValueError(f"request {request.id!r}: token ids must lie in 0..{vocabulary - 1}, "
                              f"got {min(segment)}..{max(segment)}")  # fmt: skip
         length += len(segment)
+    if request.kinds is not None and len(request.kinds) != length:
+        raise ValueError(f"request {request.id!r}: kinds of {len(request.kinds)} positions, the prompt has {length}")
     if not 0 < length < max_length:
         raise ValueError(f"request {request.id!r}: prompt of {length} tokens, allowed are 1..{max_length - 1}")
     return length

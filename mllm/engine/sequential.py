@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
+from cuewise.mllm.engine.kinds import telling
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
 
@@ -122,7 +123,8 @@ class SequentialEngine(Queued):
         request = ticket.request
         rows = prompt_rows(self.decoder.get_input_embeddings(), request)
         cache = DynamicCache(config=self.decoder.config)
-        output = self.decoder(inputs_embeds=rows[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        with telling(self.decoder, [request], len(rows)):
+            output = self.decoder(inputs_embeds=rows[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
         for number in range(request.n):
             own = cache if number == request.n - 1 else copy.deepcopy(cache)
             matcher = None if request.grammar is None else self.grammars.matcher(request.grammar)
@@ -140,7 +142,8 @@ class SequentialEngine(Queued):
         if not sample.ended:
             embed = self.decoder.get_input_embeddings()
             row = embed(torch.tensor([[sample.last]], device=embed.weight.device))
-            output = self.decoder(inputs_embeds=row, past_key_values=cache, use_cache=True)
+            with telling(self.decoder, [sample.ticket.request], sample.ticket.length):
+                output = self.decoder(inputs_embeds=row, past_key_values=cache, use_cache=True)
             self._current[0] = (sample, cache, output.logits[0, -1])
         self._stats.decode_s += time.perf_counter() - began
         self._stats.steps += 1

@@ -19,6 +19,7 @@ from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
 from cuewise.mllm.engine.graphs import VISIBLE, StepGraphs
+from cuewise.mllm.engine.kinds import telling, wants_kinds
 from cuewise.mllm.engine.kv import PromptCache, SlotCache, row_groups
 from cuewise.mllm.engine.prefix import PrefixCache
 from cuewise.mllm.engine.reading import FAULTS, Reader
@@ -106,7 +107,7 @@ class SlotEngine(Queued):
         self._stats = EngineStats()
         self._reader = Reader(decoder, self.prefixes, self._stats, self.options.chunk, self.options.pack)
         device = self.embed.weight.device
-        wanted = self.options.graphs and device.type == "cuda"
+        wanted = self.options.graphs and device.type == "cuda" and not wants_kinds(decoder)
         self.graphs = StepGraphs(self._step_logits, self.options.slots, device) if wanted else None
 
     # The contract
@@ -290,7 +291,9 @@ class SlotEngine(Queued):
         facts = torch.tensor([tokens, lengths], device=device)
         groups = row_groups(lengths, self.options.bucket)
         more = {"row_groups": groups} if self._reader.packs and device.type == "cpu" else {}
-        return self._step_logits(facts[0], facts[1], max(seen for _, _, seen in groups), low, **more)
+        visible = max(seen for _, _, seen in groups)
+        with telling(self.decoder, [row.sample.ticket.request for row in rows], visible):
+            return self._step_logits(facts[0], facts[1], visible, low, **more)
 
     def _step_logits(self, tokens: Tensor, positions: Tensor, visible: int, low: int = 0, **more: Any) -> Tensor:
         """Logits [rows, vocabulary] of the rows from `low` on, from their last tokens [rows] and positions [rows]."""

@@ -18,6 +18,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest, EngineStats, TokenEvent
 from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Grammars
+from cuewise.mllm.engine.kinds import kinds_of, told, wants_kinds
 from cuewise.mllm.engine.reading import FAULTS
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
@@ -39,6 +40,8 @@ class _Batch:
     cache: DynamicCache
     mask: Tensor
     logits: Tensor
+    kinds: Tensor | None = None
+    """[B, L] of the prompts, padded on the left; None where the decoder does not ask."""
 
 
 class StaticEngine(Queued):
@@ -130,7 +133,8 @@ class StaticEngine(Queued):
             mask = torch.stack([self._ids([0] * (longest - len(r)) + [1] * len(r)) for r in rows])
             padded = torch.stack([nn.functional.pad(r, (0, 0, longest - len(r), 0)) for r in rows])
             cache = DynamicCache(config=self.decoder.config.get_text_config(decoder=True))
-            self._batch = _Batch(lines, cache, mask, self._forward(padded, mask, cache))
+            kinds = self._kinds(lines, longest)
+            self._batch = _Batch(lines, cache, mask, self._forward(padded, mask, cache, kinds), kinds)
         except FAULTS as error:
             return events + self._split(lines, error)
         for line in lines:
@@ -179,7 +183,7 @@ class StaticEngine(Queued):
             try:
                 last = self._ids([line.ids[-1] if line.ids else 0 for line in batch.lines])
                 batch.mask = nn.functional.pad(batch.mask, (0, 1), value=1)
-                batch.logits = self._forward(self.embed(last)[:, None], batch.mask, batch.cache)
+                batch.logits = self._forward(self.embed(last)[:, None], batch.mask, batch.cache, batch.kinds)
             except FAULTS as error:
                 self._batch = None
                 events += self._split([line for line in batch.lines if not line.sample.ended], error)
@@ -194,13 +198,24 @@ class StaticEngine(Queued):
         self._to_build.extendleft([lines[len(lines) // 2 :], lines[: len(lines) // 2]])
         return []
 
-    def _forward(self, rows: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+    def _kinds(self, lines: list[_Line], longest: int) -> Tensor | None:
+        """What the rows of a batch are: of each line its prompt, behind the padding and before what was written."""
+        if not wants_kinds(self.decoder):
+            return None
+        requests, table = [line.sample.ticket.request for line in lines], []
+        for line, request in zip(lines, requests):
+            own = kinds_of([request], len(line.prompt) + len(line.ids), self.embed.weight.device)
+            table.append(nn.functional.pad(own, (longest - own.shape[1], 0)))
+        return torch.cat(table)
+
+    def _forward(self, rows: Tensor, mask: Tensor, cache: DynamicCache, kinds: Tensor | None) -> Tensor:
         """Logits [B, vocabulary] behind embedding rows [B, L, d]; the mask [B, seen] tells padding."""
         extra = {}
         if self._takes_positions:
             extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -rows.shape[1] :]
-        output = self.decoder(inputs_embeds=rows, attention_mask=mask, past_key_values=cache, use_cache=True,
-                              logits_to_keep=1, **extra)  # fmt: skip
+        with told(self.decoder, kinds):
+            output = self.decoder(inputs_embeds=rows, attention_mask=mask, past_key_values=cache, use_cache=True,
+                                  logits_to_keep=1, **extra)  # fmt: skip
         return output.logits[:, -1]
 
     def _ids(self, ids: list[int]) -> Tensor:

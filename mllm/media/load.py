@@ -60,7 +60,7 @@ def _load(clip: Clip, config: MediaConfig) -> Media:
     header = None if source is None else inspect(source, config)
     _check_span(clip, header, config)
     media = Media(duration_s=0.0, start_s=start, transcript=clip.transcript, context=clip.context,
-                  language=clip.language)  # fmt: skip
+                  person_box=clip.person_box, language=clip.language)  # fmt: skip
     if header is not None and header.wrong_extension:
         message = f"the file is named .{header.wrong_extension} but holds {header.kind} ({header.container})"
         media.problems.append(Problem(code="wrong_extension", message=message))

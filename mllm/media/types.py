@@ -58,6 +58,9 @@ class Media:
     """float32 [T] times of the sampled frames."""
 
     face: FaceTrack | None = None
+    person_box: tuple[float, float, float, float] | None = None
+    """Where the person is, in pixels of the source frame, when the caller said so; it may lie outside the picture."""
+
     samples: np.ndarray | None = None
     """float32 [n] mono sound at 16 kHz, finite, in [-1, 1]."""
 

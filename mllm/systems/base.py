@@ -20,6 +20,9 @@ from cuewise.mllm.report import EmotionReport
 Form = Literal["explained", "direct"]
 
 
+WAYS = ("hints", "tries", "tone", "token_budget", "staged")
+"""Options that go around a system."""
+
 SHOWN_MEDIA = MediaConfig(num_frames=8, frame_size=448, detector="none")
 """How clips are read for systems that look at whole frames: eight of them, as MER-UniBench does."""
 
@@ -49,6 +52,12 @@ class Ask:
 
     statement: str | None = None
     """A statement about the clip to be judged."""
+
+    hints: str | None = None
+    """What small readers say, put first; see `cuewise.mllm.hints`."""
+
+    addition: str | None = None
+    """Text put last: what was wrong with an answer before (`cuewise.mllm.retry`), or what a prompt variant adds."""
 
     max_tokens: int | None = None
     """Longest answer in tokens; None is the default of the system."""
@@ -96,6 +105,9 @@ class Reply:
     usage: dict[str, int] = field(default_factory=dict)
     """`prompt_tokens`, `completion_tokens` and, where known, `media_tokens`."""
 
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    """Time of each part where a system knows it, in milliseconds."""
+
     finish_reason: str | None = None
     """`stop` or `length`, or what the system says."""
 
@@ -120,16 +132,26 @@ def load_system(spec: str | Path, **options: Any) -> System:
 
     Args:
         spec: a shipped model (``nano``), a folder of one of our models, a folder of a multimodal model of transformers
-            (chosen by `model_type` in its config.json), or ``openai:MODEL@http://host:port/v1``.
+            (chosen by `model_type` in its config.json), ``openai:MODEL@http://host:port/v1``, ``words[:LEXICON]``, the
+            words alone by tables, or a YAML file that mixes several of these (`cuewise.mllm.systems.ensemble`).
         options: go to the system: `media` (a `MediaConfig`, or a mapping with the fields that differ from the default
-            of this kind of system), `device`, and what the kind of system takes besides.
+            of this kind of system), `device`, and what the kind of system takes besides. `hints` and the other `WAYS`
+            go around every system, see `cuewise.mllm.systems.ways`.
 
     Raises SystemLoadError.
     """
+    ways = {name: options.pop(name) for name in WAYS if name in options}
+    if ways:
+        return import_module("cuewise.mllm.systems.ways").wrapped(load_system(spec, **options), ways)
     text = str(spec)
     if text.startswith("openai:"):
         made = import_module("cuewise.mllm.systems.openai_endpoint").OpenAISystem
         return made.from_spec(text, **checked(options, SHOWN_MEDIA, made.__init__))
+    if text.partition(":")[0] == "words" and not Path(text).exists():
+        checked(options, SHOWN_MEDIA)
+        return import_module("cuewise.mllm.systems.words").WordsSystem.from_spec(text)
+    if text.endswith((".yaml", ".yml")):
+        return import_module("cuewise.mllm.systems.ensemble").EnsembleSystem.load(text, **options)
     if model_kind(text) == "cuewise":
         made = import_module("cuewise.mllm.systems.cuewise").CuewiseSystem
         pipeline = import_module("cuewise.mllm.pipeline")
@@ -147,8 +169,8 @@ def checked(options: dict[str, Any], default: Any, *takers: Callable[..., Any]) 
     known = {name for taker in takers for name in signature(taker).parameters} - _NO_OPTIONS
     for name in options:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known))}"
+            near = get_close_matches(name, known | {*WAYS}, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known | {*WAYS}))}"
             raise SystemLoadError(f"unknown option `{name}` of this system; {hint}")
     media = options.get("media")
     if not isinstance(media, dict):

@@ -1,6 +1,7 @@
 """Our own models as a `System`: the pipeline behind asks and replies."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ class CuewiseSystem:
 
     def __init__(self, analyzer: Analyzer, folder: Path | None = None, adapter: Path | None = None):
         self.analyzer, self.name, self.folder, self.adapter = analyzer, analyzer.name, folder, adapter
+        self.realloc: dict[str, Any] | None = None
+        """Options under which attention is moved, for `describe`."""
+
+        self.own_hints = False
+        """Whether each prompt begins with what the model's own heads say."""
 
     @classmethod
     def load(cls, spec: str | Path, **options: Any) -> "CuewiseSystem":
@@ -28,12 +34,16 @@ class CuewiseSystem:
         except AnalyzeError as error:
             raise SystemLoadError(str(error)) from error
         name = options.get("adapter")
-        return cls(analyzer, model_folder(spec), None if name is None else adapter_folder(name))
+        system = cls(analyzer, model_folder(spec), None if name is None else adapter_folder(name))
+        system.realloc = options.get("realloc")
+        return system
 
     def describe(self) -> dict[str, Any]:
         adapter = {} if self.adapter is None else {"adapter_sha256": weights_hash(self.adapter)}
+        hints = {"hints": "own"} if self.own_hints else {}
+        hints |= {"realloc": self.realloc} if self.realloc else {}
         return {"kind": "cuewise", "model": self.name, **model_facts(self.analyzer.model, self.folder), **adapter,
-                "engine": type(self.analyzer.engine).__name__}  # fmt: skip
+                **hints, "engine": type(self.analyzer.engine).__name__}  # fmt: skip
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:
         """Replies in order. An ask without a clip is about the words of its prompt."""
@@ -44,7 +54,8 @@ class CuewiseSystem:
     def _answer_together(self, asks: list[Ask]) -> list[Reply]:
         """Replies to a batch; where a question cannot be asked, each alone, so that it spoils no other."""
         try:
-            answers = list(self.analyzer.answer_many((clip_of(ask), question_of(ask)) for ask in asks))
+            questions = (replace(question_of(ask), own_hints=self.own_hints) for ask in asks)
+            answers = list(self.analyzer.answer_many(zip(map(clip_of, asks), questions)))
         except ValueError as error:
             if len(asks) == 1:
                 return [failed(asks[0], "bad_question", f"the question cannot be asked: {error}")]
@@ -62,7 +73,7 @@ def reply_of(ask: Ask, answer: Answer | ClipError) -> Reply:
     if answer.finish_reason == "error":
         return failed(ask, "generation_failed", "the engine gave up on this answer")
     return Reply(id=ask.id, text=answer.report.text, prompt=answer.prompt, report=answer.report, usage=answer.usage,
-                 finish_reason=answer.finish_reason)  # fmt: skip
+                 timing_ms=answer.report.timing_ms, finish_reason=answer.finish_reason)  # fmt: skip
 
 
 def failed(ask: Ask, code: str, message: str) -> Reply:
@@ -79,5 +90,6 @@ def question_of(ask: Ask) -> Question:
     """An ask in the words of the pipeline."""
     return Question(
         form=ask.form, text=None if ask.clip is None else ask.prompt, candidates=ask.candidates,
-        statement=ask.statement, max_tokens=ask.max_tokens, temperature=ask.temperature, seed=ask.seed,
+        statement=ask.statement, hints=ask.hints, addition=ask.addition, max_tokens=ask.max_tokens,
+        temperature=ask.temperature, seed=ask.seed,
     )  # fmt: skip

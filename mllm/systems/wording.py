@@ -28,7 +28,8 @@ def ask_text(ask: Ask, seen: Seen, clean: Callable[[str], str] = str) -> str:
     Args:
         clean: takes the special tokens of a tokenizer out of text that users wrote.
     """
-    parts = [_shown(seen)] if seen.media is not None else []
+    parts = [f"Small readers suggest: {clean(_folded(ask.hints))}. Decide for yourself."] if ask.hints else []
+    parts += [_shown(seen)] if seen.media is not None else []
     if seen.transcript:
         parts.append(f'What is said: "{clean(_folded(seen.transcript))}"')
     if seen.context:
@@ -39,6 +40,7 @@ def ask_text(ask: Ask, seen: Seen, clean: Callable[[str], str] = str) -> str:
         parts.append(f'Statement: "{clean(_folded(ask.statement))}"')
     standard = STATEMENT if ask.statement else EXPLAINED if ask.form == "explained" else DIRECT
     parts.append(clean(ask.prompt) if ask.prompt else standard)
+    parts += [clean(ask.addition)] if ask.addition else []
     return "\n".join(parts).encode("utf-8", "replace").decode("utf-8")
 
 

@@ -3,6 +3,7 @@
 from .affect import (
     circumplex_angle,
     circumplex_similarity,
+    listed,
     nearest_common,
     same_core,
     sentiment,
@@ -26,7 +27,7 @@ from .wheels import (
 
 __all__ = [
     "LABELS", "LEVEL1_IDS", "LEVEL2_IDS", "METRIC_IDS", "PROFILES", "WHEELS", "LabelMasks", "Profile", "WheelTable",
-    "circumplex_angle", "circumplex_similarity", "flagged", "flagged_labels", "level1", "level2", "nearest_common",
-    "normalise", "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories", "voice_category",
-    "wheel_table",
+    "circumplex_angle", "circumplex_similarity", "flagged", "flagged_labels", "level1", "level2", "listed",
+    "nearest_common", "normalise", "policy_flag", "same_core", "sentiment", "valence_arousal", "voice_categories",
+    "voice_category", "wheel_table",
 ]  # fmt: skip

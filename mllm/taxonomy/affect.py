@@ -81,6 +81,15 @@ def circumplex_similarity(a: str, b: str, labels: int) -> float | None:
     return 0.0 if x * y < 0 else max(0.0, math.cos(math.radians(angles[0] - angles[1])))
 
 
+def listed(word: str) -> bool:
+    """Whether a word stands in our own table of emotion words, which holds no everyday words of other meaning.
+
+    >>> listed("furious"), listed("went")
+    (True, False)
+    """
+    return normalise(word) in _affect()
+
+
 @cache
 def nearest_common(label: str) -> str | None:
     """The common label nearest to a free emotion word; None when none is near or the word is unknown.

@@ -26,6 +26,7 @@ ROWS = {
     "emorealm": [{"task": "a", "answer": "yes"}, {"task": "b", "answer": "A"}],
     "emocue360": [{"visual": ["a smile"], "auditory": [], "emotional": ["happy"]},
                   {"visual": ["a frown"], "auditory": ["a loud voice"], "emotional": []}],
+    "modality_obedience": [{"asked": "audio", "query": "text"}, {"asked": "text", "query": "text"}],
     "statements": [{"correct": True, "dimension": "x"}, {"correct": False, "dimension": "x"}],
 }  # fmt: skip
 LABELS = {

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, Reading, StatePool, StreamHead
+from cuewise.mllm.heads import ActionUnitHead, FusedHead, HeadsConfig, LabelGraph, Reading, StatePool, StreamHead
 
 
 def reading(seed: int, size: int = 2, width: int = 96) -> Reading:
@@ -77,3 +77,29 @@ def test_action_units_lie_between_0_and_5():
 def test_a_label_cannot_be_named_twice():
     with pytest.raises(ValueError, match="names a label twice"):
         HeadsConfig(labels=["sad", "sad"])
+
+
+def test_a_label_learns_from_its_neighbours_and_not_from_opposites():
+    """No example of `excited` is ever seen; its class follows those of happy, which lies beside it."""
+    torch.manual_seed(0)
+    labels = ["happy", "excited", "sad", "angry"]
+    head = LabelGraph(8, labels)
+    assert [sum(row) for row in head.links] == pytest.approx([1.0] * 4)
+    place = {label: index for index, label in enumerate(labels)}
+    assert head.links[place["excited"]][place["happy"]] > 0.2 and head.links[place["excited"]][place["sad"]] == 0
+    means = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)) * 2
+    seen = torch.tensor([place[label] for label in ("happy", "sad", "angry")])
+    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(head(means), seen).backward()
+        optimizer.step()
+    logits = head(means)
+    assert (logits.argmax(1) == seen).all()
+    assert logits[0, place["excited"]] > max(logits[1, place["excited"]], logits[2, place["excited"]]) + 1
+
+
+def test_a_config_picks_the_graph():
+    head = StreamHead(4, HeadsConfig(graph=True)).eval()
+    assert isinstance(head.classes, LabelGraph)
+    assert head(torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)).logits.shape == (2, 8)

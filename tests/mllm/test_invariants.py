@@ -111,6 +111,25 @@ def test_a_masked_stream_equals_a_stream_never_given_exactly(model):
         assert torch.equal(model(ids, **masked).logits, model(ids, **never).logits)
 
 
+def test_a_model_without_the_face_branch_is_that_of_a_clip_without_a_face():
+    """Omni-Emotion's separate face encoder: what it adds stands in its own rows, nothing else depends on it."""
+    whole = tiny.tiny_model(prefusion="none")
+    streams = {name: stream for name, stream in tiny.tiny_config().streams.items() if name != "face"}
+    plain = tiny.tiny_model(prefusion="none", streams=streams)
+    own = plain.state_dict()
+    shared = {key: value for key, value in whole.state_dict().items() if key in own and value.shape == own[key].shape}
+    assert set(own) - set(shared) <= {key for key in own if "fused_head" in key}
+    plain.load_state_dict(shared, strict=False)
+    media = tiny.tiny_media(0, ("scene", "voice", "words"))
+    logits = []
+    for model in (whole, plain):
+        processor = tiny.tiny_processor(model.config)
+        clip = processor.tensors(media)
+        ids = torch.tensor([processor.prompt_ids(build(clip.streams), processor.num_tokens(clip))])
+        logits.append(model(ids, **processor.collate([clip])).logits)
+    assert torch.equal(*logits)
+
+
 def test_values_behind_a_false_mask_are_never_read(model):
     processor, clips, _ = prepared(model, CLIPS[:2])
     clean, dirty = processor.collate(clips), processor.collate(clips)

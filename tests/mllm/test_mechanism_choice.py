@@ -13,6 +13,7 @@ from cuewise.mllm.registry import COMPRESSORS, FUSIONS
 PREFUSIONS = {
     "none": {}, "attn2": {}, "conv_attn": {"steps": 3, "hidden": 8}, "qformer_mm": {"tokens": 2, "hidden": 8},
     "xattn_experts": {"hidden": 8, "steps": 3, "per_step": True}, "prompt_gate": {"steps": 2, "hidden": 8},
+    "text_anchor": {"hidden": 8, "heads": 2},
 }  # fmt: skip
 VOICE = {
     "mean": {"tokens": 3, "summary": True}, "attn_pool": {"tokens": 3}, "qformer": {"tokens": 3, "hidden": 8},

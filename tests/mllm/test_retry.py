@@ -2,7 +2,17 @@
 
 import pytest
 
-from cuewise.mllm.retry import TONES, Request, Written, plain_feedback, retry_all, toned_feedback
+from cuewise.mllm.retry import (
+    TONES,
+    Outcome,
+    Request,
+    Written,
+    against_resampling,
+    feedback_text,
+    plain_feedback,
+    retry_all,
+    toned_feedback,
+)
 
 
 class Learner:
@@ -37,6 +47,23 @@ def test_feedback_beats_resampling_at_the_same_number_of_tokens():
     blind = retry_all([2] * 4, Learner(), at_least, tries=9, token_budget=40, feedback=None)
     assert sum(one.passed for one in told) == 4 and sum(one.passed for one in blind) == 0
     assert all(one.tokens <= 40 for one in (*told, *blind)) and blind[0].tokens == 40
+
+
+def test_both_ways_are_compared_at_the_same_tokens():
+    found = against_resampling([2] * 4, Learner(), at_least, token_budget=40)
+    assert found["feedback"] == {"passed": 1.0, "tokens": 120, "attempts": 12}
+    assert found["resampling"] == {"passed": 0.0, "tokens": 160, "attempts": 16}
+
+
+def test_the_best_attempt_has_the_fewest_errors_and_the_next_one_is_told_of_the_last():
+    outcome = Outcome("item")
+    assert outcome.request(plain_feedback) == Request("item")
+    for text, errors in (("a", ["x", "y"]), ("b", ["x"]), ("c", ["z"])):
+        outcome.add(Written(text, 5), errors)
+    assert outcome.best == 1 and outcome.is_open(4) and not outcome.is_open(3) and not outcome.is_open(9, 15)
+    again = outcome.request(plain_feedback)
+    assert feedback_text(again) == "Your last answer:\nc\nThe last answer was wrong:\n- z"
+    assert feedback_text(outcome.request(None)) is None
 
 
 def test_tones_change_from_attempt_to_attempt_and_say_the_same_errors():

@@ -60,18 +60,29 @@ def generator(seed: int = 0) -> torch.Generator:
         ("transcribe", {"voice"}, "we won"),
         ("sentiment", {"face", "scene", "voice", "words"}, "positive"),
         ("statement", {"face", "scene", "voice", "words"}, "Incorrect"),
+        ("factual", {"face", "scene", "voice", "words"}, "A runner crosses a line."),
+        ("abstract", {"face", "scene", "voice", "words"}, "Years of work end well."),
+        ("intent", {"face", "scene", "voice", "words"}, "She wants to tell her family."),
         ("reply", {"face", "scene", "voice", "words"}, "How lovely for you!"),
     ],
 )
 def test_a_task_shows_only_its_streams_and_asks_for_its_answer(task, streams, answer):
     row = {"statement": Statement(text="The person is sad.", correct=False), "instruction": "Answer kindly.",
-           "chosen": "How lovely for you!"}  # fmt: skip
+           "chosen": "How lovely for you!", "layers": {
+               "factual": "A runner crosses a line.", "abstract": "Years of work end well.",
+               "intent": "She wants to tell her family."}}  # fmt: skip
     mixture = curriculum(example(0, **row), tasks={task: 1.0})
     clip, written = mixture.sample(mixture.sources["a"][0], generator())
     assert set(clip.streams) == streams and written.answer == answer
     learnt = [token for token in written.labels if token != IGNORE]
     assert tiny_processor().tokenizer.decode(learnt[:-1]) == answer
     assert ("we won" in written.prompt) == ("words" in streams)
+
+
+def test_a_layer_that_a_row_lacks_is_never_filled_from_another():
+    mixture = curriculum(example(0, layers={"factual": "A runner crosses a line."}), tasks={"intent": 1.0})
+    batch = mixture.answer_batch(3, generator())
+    assert batch.stats["task/fallback"] == 1.0 and not any("runner" in answer for answer in batch.answers)
 
 
 def test_single_stream_tasks_never_show_another_stream_and_shares_are_met():
@@ -230,3 +241,12 @@ def test_states_are_cached_for_streams_that_neither_learn_nor_vary(tmp_path):
     loss, _ = answers_loss(model, batch, 0.0)
     assert {"voice_states", "words_states"} & set(batch.streams) and "voice_values" not in batch.streams
     assert torch.isfinite(loss) and frozen_states(model, tiny_processor(), config, None) is None
+
+
+def test_what_viewers_feel_and_what_people_show_are_no_one_target(tmp_path):
+    from cuewise.train.stages import train_stage
+
+    sources = {"a": [example(0)], "b": [example(1, task="evoked", labels=["awe"])]}
+    mixed = stage(mixture={"weights": {"a": 1.0, "b": 1.0}})
+    with pytest.raises(ValueError, match=r"stage 's' mixes what people show \(a \(e0\)\)"):
+        train_stage("s", mixed, tiny_model(), tiny_processor(), sources, {}, tmp_path, 0)

@@ -17,7 +17,7 @@ def test_shipped_recipes_of_other_kinds_are_read(name, config):
 
 def test_an_unknown_kind_is_an_error(tmp_path):
     (tmp_path / "mine.yaml").write_text("kind: grop\nname: mine\n")
-    with pytest.raises(ValueError, match="unknown kind of recipe `grop`; known: sft, grpo, dpo"):
+    with pytest.raises(ValueError, match="unknown kind of recipe `grop`; known: sft, grpo, dpo, critic, talk"):
         main(str(tmp_path / "mine.yaml"))
 
 

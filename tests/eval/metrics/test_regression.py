@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from cuewise.eval.metrics.base import MetricInputError
-from cuewise.eval.metrics.regression import ccc, mae, mosei_class, pearson, regression, rmse, sentiment_regression
+from cuewise.eval.metrics.regression import (
+    ccc,
+    grouped_ccc,
+    mae,
+    mosei_class,
+    pearson,
+    regression,
+    rmse,
+    sentiment_regression,
+)
 
 X, Y = [0.1, 0.4, -0.2, 0.8], [0.0, 0.5, -0.1, 0.6]
 
@@ -45,3 +54,13 @@ def test_sentiment_habits_differ_and_are_named():
 def test_bad_numbers_are_refused(gt, pred):
     with pytest.raises(MetricInputError, match=r"finite number|empty|samples"):
         regression(gt, pred)
+
+
+def test_subjects_are_scored_apart_and_then_averaged():
+    x, y = [0.1, 0.4, -0.2, 0.8], [0.0, 0.5, -0.1, 0.6]
+    one = ccc(x, y).value
+    both = grouped_ccc([*x, *x, 0.3], [*y, *[-b for b in y], 0.3], [*"aaaa", *"bbbb", "c"])
+    other = ccc(x, [-b for b in y]).value
+    assert both.value == pytest.approx((one + other) / 2) and both.n == 2
+    assert both.parts["undefined"] == 1 and both.parts["groups"]["a"] == pytest.approx(one)
+    assert both.value != pytest.approx(ccc([*x, *x], [*y, *[-b for b in y]]).value)

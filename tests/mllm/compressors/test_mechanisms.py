@@ -57,6 +57,20 @@ def test_a_bridge_tells_ordered_from_shuffled_clips_and_the_mean_cannot():
     assert accuracy("mean") < 0.6
 
 
+def test_a_bridge_learns_eight_cues_by_heart():
+    """XEmoGPT's cue bridge: eight clips, each with its own cue token, from the two tokens of the bridge alone."""
+    torch.manual_seed(0)
+    module, head = COMPRESSORS.build({"name": "bridge_transformer", "tokens": 2}, 8), torch.nn.Linear(16, 8)
+    states, cues = torch.randn(8, 6, 8), torch.arange(8)
+    optimizer = torch.optim.Adam([*module.parameters(), *head.parameters()], 3e-3)
+    for _ in range(120):
+        loss = torch.nn.functional.cross_entropy(head(module(states, ones(8, 6), None).tokens.flatten(1)), cues)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.1
+
+
 def test_group4_is_reversible_and_keeps_neighbours_in_order():
     states = torch.arange(24.0).view(1, 8, 3)
     assert torch.equal(ungroup4(group4(states)), states)
@@ -142,7 +156,10 @@ def test_a_clamped_gate_is_the_general_expert_alone():
 
 
 def test_two_kinds_of_clips_learn_to_use_different_experts():
-    """In three stages: the general expert, the emotion expert, then the gate by the task's loss alone."""
+    """In three stages: the general expert, the emotion expert, then the gate by the task's loss alone.
+
+    The general clips are then as well read as before emotion was learnt; one expert tuned on emotion forgets them.
+    """
     torch.manual_seed(0)
     module = HybridCompressor(HybridConfig(tokens=2, hidden=16), 4)
     side = torch.tensor([1.0, -1.0, 1.0, -1.0])
@@ -163,12 +180,24 @@ def test_two_kinds_of_clips_learn_to_use_different_experts():
                 loss.backward()
                 optimizer.step()
 
+    def general_loss(gate: list[float] | None) -> float:
+        module.config.gate = gate
+        states, target = batch(0.0)
+        with torch.no_grad():
+            return (module(states, ones(32, 6), None).tokens - target).square().mean().item()
+
     stage(module.general.parameters(), [0.0], [1.0, 0.0], 100)
+    before = general_loss([1.0, 0.0])
+    kept = {name: weight.clone() for name, weight in module.general.state_dict().items()}
+    stage(module.general.parameters(), [1.0], [1.0, 0.0], 100)
+    forgotten = general_loss([1.0, 0.0])
+    module.general.load_state_dict(kept)
     stage(module.emotion.parameters(), [1.0], [0.0, 1.0], 100)
     stage(module.gate.parameters(), [0.0, 1.0], None, 200)
     with torch.no_grad():
         general, emotion = (module.gates(batch(kind)[0], ones(32, 6))[:, int(kind)] for kind in (0.0, 1.0))
     assert general.min() > 0.8 and emotion.min() > 0.8
+    assert general_loss(None) < before + 0.15 < forgotten
 
 
 def test_the_balance_loss_is_one_at_an_even_load():

@@ -31,7 +31,9 @@ FAMILIES = {
     "conv_face": {"family": "conv_face", "image_size": 32, **CONV},
     "conv_face group": {"family": "conv_face", "image_size": 32, "norm": "group", **CONV},
     "conv_scene": {"family": "conv_scene", "image_size": 32, **CONV},
+    "scene_person": {"family": "scene_person", "inner": {"family": "conv_scene", "image_size": 32, **CONV}},
     "text": {"family": "text", "vocab_size": 50, "width": 16},
+    "vad_text": {"family": "vad_text", "vocab_size": 50, "width": 16, "vad_width": 8, "vad_layers": 1},
     "clip": {"family": "hf_vision", "image_size": 16, "hf": {"model_type": "clip_vision_model", **VISION}},
     "clip patches": {
         "family": "hf_vision", "image_size": 16, "pool": "patches", "hf": {"model_type": "clip_vision_model", **VISION},

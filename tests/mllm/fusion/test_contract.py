@@ -12,6 +12,7 @@ D_MODEL = 10
 CASES = {
     "attn2": {"hidden": 8}, "conv_attn": {"steps": 4, "hidden": 8}, "qformer_mm": {"tokens": 3, "hidden": 8},
     "xattn_experts": {"steps": 4, "hidden": 8, "per_step": True}, "prompt_gate": {"steps": 4, "hidden": 8},
+    "text_anchor": {"hidden": 8, "heads": 2},
 }  # fmt: skip
 LENGTHS = {"face": 7, "scene": 3, "voice": 11, "words": 1}
 

@@ -110,3 +110,18 @@ def test_queries_read_all_streams_side_by_side():
     shuffled, _ = module(*whole(values | {"face": values["face"][:, [4, 1, 0, 5, 2, 3]]}))
     assert not torch.allclose(tokens, shuffled, atol=1e-4)
     torch.testing.assert_close(weights[0], torch.tensor([6 / 9, 3 / 9]))
+
+
+def test_the_words_decide_what_is_read_of_the_other_streams():
+    torch.manual_seed(0)
+    widths = {"voice": 6, "words": 5}
+    module = FUSIONS.build({"name": "text_anchor", "streams": list(widths), "hidden": 8, "heads": 2}, widths, 4).eval()
+    values = {"voice": torch.randn(1, 7, 6), "words": torch.randn(1, 1, 5)}
+    means, present, states = whole(values)
+    answers = []
+    for words in (values["words"][:, 0], -values["words"][:, 0]):
+        anchor = module._anchor({"words": words}, present, 1)
+        answers.append(module._answer("voice", anchor, states["voice"]) - anchor)
+    assert not torch.allclose(*answers, atol=1e-3)
+    silent = {"voice": present["voice"], "words": ~ones(1)}
+    torch.testing.assert_close(module._anchor(means, silent, 1)[0], module.wordless)

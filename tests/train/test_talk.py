@@ -1,0 +1,125 @@
+"""Recipes of kind `talk`: dialogues with a simulated user, whose last emotion is learnt from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_model, tiny_processor
+
+from cuewise.mllm.systems.base import Reply
+from cuewise.train.grpo import choose_parts, rollout_engine
+from cuewise.train.grpo_config import PolicyConfig, RolloutConfig
+from cuewise.train.loop import LoopConfig
+from cuewise.train.simulated_user import Reaction, Said, Scenario
+from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios
+from cuewise.train.user_minds import SystemMind, by_words, read_reaction
+
+SCENE = Scenario("a nurse", "Two people died and I feel sad.", "to be heard", "wants praise for patience", "I am sad.")
+
+
+def config(steps: int = 2, **changes) -> TalkConfig:
+    values = {
+        "name": "toy", "init": "none", "trains": ["llm"], "turns": 3,
+        "rollout": RolloutConfig(group=4, max_tokens=6),
+        "policy": PolicyConfig(truncated="keep", advantage="group"),
+        "loop": LoopConfig(steps=steps, batch_size=2, lr=3e-3, warmup_steps=1, log_every=1, save_every=steps,
+                           schedule="constant", sample_every=steps),
+    }  # fmt: skip
+    return TalkConfig(**(values | changes))
+
+
+def early(scenario, turns, reply, emotion, rng):
+    """A user who likes letters of the first half of the alphabet."""
+    share = sum(c in "abcdefghijklm" for c in reply) / max(len(reply), 1)
+    return Reaction(40 * share - 8, f"turn {len(turns)}")
+
+
+def groups(chosen: TalkConfig, user=early) -> TalkGroups:
+    model, processor = tiny_model(), tiny_processor()
+    choose_parts(model, chosen.trains, {}, 0)
+    listed = [SCENE, replace(SCENE, opening="We lost it.")]
+    return TalkGroups(model, processor, listed, user, rollout_engine(model, processor, chosen), chosen, size=2)
+
+
+def test_a_dialogue_is_asked_turn_by_turn_and_never_with_the_hidden_intention():
+    made = groups(config(think=False))
+    batch = made(0, torch.Generator().manual_seed(0))
+    assert len(batch.prompts) == 2 * 4 * 3 == len(batch.row.lengths) and batch.advantage.abs().max() > 0
+    texts = [made.processor.tokenizer.decode(prompt.prompt) for prompt in batch.prompts]
+    assert not any("praise" in text or "nurse" in text for text in texts)
+    assert "turn 2" in texts[2] and "turn 1" in texts[2] and "turn 2" not in texts[1]
+    by_talk = batch.advantage.view(2, 4, 3)
+    torch.testing.assert_close(by_talk[:, :, 0], by_talk[:, :, 2])
+    torch.testing.assert_close(by_talk[:, :, 0].sum(1), torch.zeros(2), atol=1e-4, rtol=0)
+    assert {row["ending"] for row in batch.rows} == {"turns"} and batch.stats["talk/turns"] == 3
+
+
+def test_a_thought_that_never_ends_is_heard_by_nobody():
+    heard = []
+
+    def listens(scenario, turns, reply, emotion, rng):
+        heard.append(reply)
+        return Reaction(0.0, "Go on.", goodbye=True)
+
+    batch = groups(config(), listens)(0, torch.Generator().manual_seed(0))
+    assert len(heard) == 8 and set(heard) == {""} and batch.row is None and batch.stats["groups/used"] == 0
+
+
+def test_the_emotion_of_the_user_rises(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr("cuewise.train.talk.user_mind", lambda spec: early)
+    model, processor = tiny_model(), tiny_processor()
+    chosen = config(20, think=False, turns=2, rollout=RolloutConfig(group=6, max_tokens=3))
+    chosen.loop.lr = 1e-2
+    choose_parts(model, chosen.trains, {}, 0)
+    run(model, processor, {}, chosen, tmp_path)
+    log = [json.loads(line) for line in (tmp_path / "checkpoints" / "log.jsonl").read_text().splitlines()]
+    earned = [line["talk/reward/user"] for line in log]
+    assert sum(earned[-4:]) / 4 > sum(earned[:4]) / 4 + 0.08, earned
+
+
+def test_a_user_by_words_wants_to_be_heard():
+    def change(reply: str, *before: str) -> float:
+        turns = [Said("I am sad.", one) for one in (*before, reply)]
+        return by_words(SCENE, turns, reply, 30.0, np.random.default_rng(0)).change
+
+    assert change("That sounds sad. Your patience deserves praise.") == 10
+    assert change("How sad that is.") == 5 and change("What time is it?") == -3
+    assert change("Calm down.") == change("") == change("Hm, so what.") == change("ok", "ok") == -8
+    assert by_words(SCENE, [Said("a", "sad")], "sad", 86.0, np.random.default_rng(0)).goodbye
+
+
+def test_a_system_plays_the_user_and_an_answer_that_cannot_be_read_changes_nothing():
+    asked = []
+
+    class Model:
+        def answer(self, asks) -> Iterator[Reply]:
+            for ask in asks:
+                asked.append(ask.prompt)
+                yield Reply(id=ask.id, text='Sure: {"change": 7, "words": "Thanks.", "goodbye": true, "reason": "ok"}')
+
+    turns = [Said("I am sad.", "I hear you.")]
+    found = SystemMind(Model())(SCENE, turns, "I hear you.", 41.6, np.random.default_rng(0))
+    assert found == Reaction(7.0, "Thanks.", True, "ok")
+    assert "praise for patience" in asked[0] and "Reply: I hear you." in asked[0] and "42" in asked[0]
+    for text in ("", "{}", '{"change": "much"}', "[1]", '{"change": }'):
+        assert read_reaction(text).change == 0 and not read_reaction(text).goodbye
+
+
+def test_shipped_scenarios_are_read_and_wrong_ones_are_named(tmp_path):
+    assert len(scenarios()) >= 10 and len({one.opening for one in scenarios()}) == len(scenarios())
+    assert all(by_words(one, [Said(one.opening, "x")], one.opening, 30, None).change > 0 for one in scenarios())
+    path = tmp_path / "mine.yaml"
+    path.write_text("scenarios: [{persona: a, background: b, goal: c, hidden_intension: d, opening: e}]")
+    with pytest.raises(ValueError, match=r"mine\.yaml: .*did you mean `scenarios\.0\.hidden_intention`"):
+        scenarios(path)
+    path.write_text("scenarios: [{persona: a}]")
+    with pytest.raises(ValueError, match=r"mine\.yaml: .*background"):
+        scenarios(path)
+    with pytest.raises(ValueError, match="scenarios instead of sources"):
+        config(sources={"a": None})
+    with pytest.raises(ValueError, match=r"set rollout\.no_spread"):
+        config(policy=PolicyConfig(advantage="gdpo"))
