@@ -153,7 +153,7 @@ def test_an_unknown_channel_is_named():
 
 @pytest.mark.parametrize("form", ["explained", "direct"])
 def test_a_guided_answer_has_no_problem_even_from_an_untrained_model(analyzer, clips, form):
-    question = Question(form=form, guided=True, max_tokens=300, seed=3)
+    question = Question(form=form, guided=True, max_tokens=700, seed=3)
     answer = next(analyzer.answer_many([(clips[0], question)]))
     assert answer.finish_reason == "stop"
     parsed = parse(answer.report.text, answer.report.duration)
