@@ -4,7 +4,7 @@ from typing import Any
 
 from cuewise.mllm.configuration import CuewiseConfig
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
-from cuewise.mllm.tokenizer import default_token_ids
+from cuewise.mllm.tokenizer import default_token_ids, number_ids
 
 
 def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) -> CuewiseConfig:
@@ -18,10 +18,10 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
     """
     timed, voice = {"hidden": 192}, {"prosody": [24, 32, 48], "keep_level": True}
 
-    def text(max_tokens: int) -> dict[str, Any]:
+    def text(max_tokens: int, **more: Any) -> dict[str, Any]:
         return {
             "encoder": {
-                "family": "text", "vocab_size": vocab_size, "width": 128, "layers": 2, "max_tokens": max_tokens,
+                "family": "text", "vocab_size": vocab_size, "width": 128, "layers": 2, "max_tokens": max_tokens, **more,
             },
             "compressor": {"name": "attn_pool", "tokens": 0, "summary": True},
             "projector": {"hidden": 192, "times": False},
@@ -45,7 +45,7 @@ def nano_config(vocab_size: int = 4096, tokens: dict[str, Any] | None = None) ->
             },
             "compressor": {"name": "attn_pool", "tokens": 8, "summary": True}, "projector": timed,
         },
-        "words": text(192), "context": text(288),
+        "words": text(192), "context": text(288, numbers=number_ids()),
     }  # fmt: skip
     text_config = {
         "model_type": "qwen3", "vocab_size": vocab_size, "hidden_size": 224, "intermediate_size": 512,

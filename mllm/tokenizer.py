@@ -75,6 +75,12 @@ def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def number_ids() -> list[int]:
+    """The ids of 0 to 9 and of the decimal point in every tokenizer made by `train_tokenizer`."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    return [len(SPECIAL_TOKENS) + alphabet.index(sign) for sign in "0123456789."]
+
+
 def default_token_ids() -> dict[str, Any]:
     """The ids in every tokenizer made by `train_tokenizer`."""
     at = SPECIAL_TOKENS.index

@@ -198,14 +198,16 @@ def varied_context(row: Row, config: AugmentConfig, generator: Generator) -> str
     """The context to show with a row, or none; measured face actions in it vary as other measurements of it would."""
     if row.context is None or not _chance(config.context_share, generator):
         return None
-    if row.context != in_words(row.aus):
-        return row.context
+    return in_words(varied_actions(row.aus, config, generator)) if row.context == in_words(row.aus) else row.context
+
+
+def varied_actions(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> dict[str, float]:
+    """Intensities of action units (0-5) as another measurement would give them."""
     spread = config.action_noise
-    varied = {
+    return {
         unit: min(5.0, max(0.0, value * math.exp(spread * _normal(generator)) + 0.3 * spread * _normal(generator)))
-        for unit, value in row.aus.items()
+        for unit, value in aus.items()
     }
-    return in_words(varied)
 
 
 def _uniform(generator: Generator) -> float:

@@ -111,6 +111,14 @@ class TrainBatch:
                 for key, prompt, answer in zip(self.ids, self.prompts, self.answers)]  # fmt: skip
 
 
+class Shown(NamedTuple):
+    """What the model gets to see of one sample, and how it is asked."""
+
+    clip: ClipTensors
+    form: str
+    context: str | None
+
+
 class Written(NamedTuple):
     """Prompt and answer of one sample."""
 
@@ -195,12 +203,17 @@ class Mixture:
 
     def sample(self, example: Example, generator: Generator) -> tuple[ClipTensors, Written]:
         """What is shown of one example, and what is written about it."""
+        shown = self.shown(example, generator)
+        return shown.clip, self.ids_and_labels(example, *shown)
+
+    def shown(self, example: Example, generator: Generator) -> "Shown":
+        """A clip with some of its streams left out, varied, and the form of the answer."""
         kept = drop_streams(example.tensors, self.config.stream_dropout, generator, always=only_channel(example.row))
         explained = float(torch.rand((), generator=generator)) < self.config.explained_share
         clip = augment(kept, self.config.augment, generator)
         context = varied_context(example.row, self.config.augment, generator)
         clip = self.processor.with_context(clip, context)
-        return clip, self.ids_and_labels(example, clip, "explained" if explained else "direct", context)
+        return Shown(clip, "explained" if explained else "direct", context)
 
     def ids_and_labels(self, example: Example, kept: ClipTensors, form: str, context: str | None = None) -> Written:
         """What the language model sees and writes for one sample; without any cue the direct answer is asked for."""

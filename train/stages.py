@@ -81,9 +81,11 @@ def objective_of(
     torch.manual_seed(step_seed(seed, f"{name}/objective", 0))
     values = {"name": stage.objective, **stage.options}
     try:
-        return OBJECTIVES.build(values, model, processor, path="options").to(model.device)
+        objective = OBJECTIVES.build(values, model, processor, path="options").to(model.device)
     except ValueError as error:
         raise ValueError(f"stage {name!r}: {error}") from None
+    objective.packed = stage.packed
+    return objective
 
 
 def drawer(objective: Objective | None, stage: StageConfig) -> Draw:

@@ -54,6 +54,9 @@ class ObjectiveBatch:
 class Objective(nn.Module):
     """Base of every objective, built as ``Objective(config, model, processor)``."""
 
+    packed = False
+    """The stage's `packed`, for objectives whose batches are answers."""
+
     def __init__(self, config: Any, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__()
         self.config = config

@@ -69,7 +69,7 @@ def test_it_learns_on_tiny_data_and_the_model_keeps_its_parts(case, tmp_path):
 
 
 def test_every_objective_is_tried_here_or_in_a_file_of_its_own():
-    elsewhere = {"affect_words", "dialogue", "distil"}
+    elsewhere = {"affect_words", "conclude", "dialogue", "distil", "told_actions"}
     assert {case[0] for case in FALLS.values()} | elsewhere == set(OBJECTIVES.names())
 
 

@@ -1,0 +1,81 @@
+"""Measured face actions told in words: the context's encoder learns to read the numbers."""
+
+import json
+
+import pytest
+import torch
+from tiny import tiny_config, tiny_media, tiny_model, tiny_processor
+
+from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.schema import Row
+from cuewise.mllm.config_tools import from_dict
+from cuewise.train.curriculum import StageConfig
+from cuewise.train.data import Mixture
+from cuewise.train.examples import Example
+from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig
+from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.stages import objective_of, train_stage
+
+LABELS = ("happy", "sad")
+
+
+def parts():
+    plain = tiny_config().streams
+    context = {**plain["words"], "encoder": {**plain["words"]["encoder"], "max_tokens": 96}}
+    model = tiny_model(streams={**plain, "context": context})
+    return model, tiny_processor(model.config)
+
+
+def examples(processor) -> list[Example]:
+    made = []
+    for i in range(12):
+        aus = {"AU12": 0.5 + 2.0 * (i % 2), "AU4": 2.5 - 2.0 * (i % 2), "AU25": 0.3 * (i % 5)}
+        row = Row(id=f"e{i}", corpus="t", labels=[LABELS[i % 2]], media={"audio": "x.wav"}, aus=aus,
+                  context=in_words(aus))  # fmt: skip
+        made.append(Example(row, processor.tensors(tiny_media(i, streams=("voice",))), 1.0, "a"))
+    return made
+
+
+def stage(**changes) -> StageConfig:
+    return from_dict(StageConfig, {
+        "objective": "told_actions", "trains": ["context.encoder", "context.head"],
+        "loop": {"steps": 300, "batch_size": 8, "lr": 0.01, "warmup_steps": 2, "log_every": 1, "save_every": 300},
+        "mixture": {"weights": {"a": 1.0}, "augment": {"action_noise": 0.1}}, **changes,
+    })  # fmt: skip
+
+
+def test_numbers_and_labels_are_learnt_and_the_model_keeps_its_parts(tmp_path):
+    model, processor = parts()
+    names = set(model.state_dict())
+    train_stage("s", stage(), model, processor, {"a": examples(processor)}, {}, tmp_path, 0,
+                parallel=Parallel(HardwareConfig(device="cpu")))  # fmt: skip
+    log = [json.loads(line) for line in (tmp_path / "checkpoints/log.jsonl").read_text().splitlines()]
+    for key, share in (("s/actions/loss", 0.5), ("s/context/loss", 0.5)):
+        values = [line[key] for line in log if key in line]
+        assert sum(values[-8:]) < share * sum(values[:8])
+    assert set(model.state_dict()) == names
+
+
+def test_invented_faces_mix_clips_and_have_no_label():
+    model, processor = parts()
+    objective = ToldActions(ToldActionsConfig(invented=0.5), model, processor)
+    mixture = Mixture({"a": examples(processor)}, stage().mixture, processor)
+    mixture.config.augment.action_noise = 0.0
+    batch = objective.batch(mixture, 64, torch.Generator().manual_seed(0))
+    known, aus = batch.more["targets"].known["context"], batch.more["aus"]
+    both = aus[:, [UNITS.index("AU12"), UNITS.index("AU4")]].sum(1)
+    torch.testing.assert_close(both[known], torch.full_like(both[known], 3.0))
+    assert 16 < int((~known).sum()) < 48 and (both[~known] - 3.0).abs().max() > 1
+    assert batch.streams["context_mask"].any(1).all() and "voice_values" not in batch.streams
+
+
+def test_rows_without_actions_and_models_without_the_stream_are_errors():
+    model, processor = parts()
+    rows = examples(processor)
+    rows[3].row.aus = {}
+    mixture = Mixture({"a": rows}, stage().mixture, processor)
+    with pytest.raises(ValueError, match="row 'e3' of source 'a' has none"):
+        ToldActions(ToldActionsConfig(), model, processor).batch(mixture, 64, torch.Generator().manual_seed(0))
+    plain = tiny_model()
+    with pytest.raises(ValueError, match="stage 's': told_actions trains the context stream, but this model has"):
+        objective_of("s", stage(), plain, tiny_processor(plain.config), 0)
