@@ -6,12 +6,13 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint model
 
 help:
 	@echo "make demo   set up if needed, then analyze a clip made on the spot and write its page"
 	@echo "make test   set up if needed, then run all tests"
 	@echo "make lint   set up if needed, then check the style"
+	@echo "make model DATA=FOLDER  train the default model anew: curriculum, preference, GRPO (days on two cores)"
 	@echo "make setup  set up only: .venv with the versions of constraints.txt"
 
 demo: $(STAMP)
@@ -22,6 +23,12 @@ test: $(STAMP)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
+
+model: $(STAMP)
+	@[ -n "$(DATA)" ] || { echo "name the folder of the corpora: make model DATA=FOLDER" >&2; exit 1; }
+	$(VENV)/bin/cuewise train nano data_root="$(DATA)"
+	$(VENV)/bin/cuewise train nano-dpo init=runs/nano/model
+	$(VENV)/bin/cuewise train nano-grpo init=runs/nano-dpo/model
 
 setup: $(STAMP)
 

@@ -20,7 +20,7 @@ from cuewise.eval.report.compare import compare_folders
 from cuewise.eval.report.results import read_results
 from cuewise.eval.runner import run_suite
 
-SHOWN = ("cue_f1", "cue_grounding", "ew_level1", "label_overlap.f1", "support.rate", "well_formed", "calibration.ece")
+SHOWN = ("cue_f1", "cue_grounding", "ew_level1", "label_overlap", "support_rate", "well_formed", "ece")
 """Metrics of the printed table; the JSON has all."""
 
 
