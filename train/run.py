@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cuewise.mllm.config_tools import from_dict, override
+from cuewise.train.memory import keep_freed_memory
 from cuewise.train.sft import main as tune
 from cuewise.train.sft import recipe_values
 
@@ -18,6 +19,7 @@ KINDS = {
 def main(recipe: str, overrides: list[str] | None = None) -> Path:
     """Run a recipe (a path, or the name of a shipped one); returns the folder of the finished model."""
     values: dict[str, Any] = override(recipe_values(recipe), overrides or [])
+    keep_freed_memory()
     kind = values.get("kind", "sft")
     if kind == "sft":
         return tune(recipe, overrides)
