@@ -7,7 +7,7 @@ the user's last emotion; every reply of a dialogue learns from how it compares w
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -47,6 +47,9 @@ class TalkConfig:
     """Shipped model or model folder to start from."""
 
     out: str = "runs"
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     data_root: str = "data"
     cache: str = "runs/cache"
     seed: int = 0

@@ -20,6 +20,7 @@ from cuewise.train.grpo import choose_parts, rollout_engine
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig, RolloutConfig
 from cuewise.train.grpo_groups import Groups
 from cuewise.train.loop import LoopConfig
+from cuewise.train.parallel import HardwareConfig
 from cuewise.train.preference_pairs import PRAISE, Pair, fault, make_pairs
 from cuewise.train.rewards import RewardError, RewardSample
 from cuewise.train.rewards.base import Entry
@@ -140,6 +141,17 @@ def test_the_stored_critic_writes_and_scores_what_the_reward_asks(critic):
     assert praised > blamed
     with pytest.raises(ValueError, match=r"is no critic: it has no critic\.safetensors"):
         load_critic(critic / "model")
+
+
+def test_a_recipe_of_kind_critic_ends_with_a_folder_that_rewards_can_read(tmp_path, monkeypatch):
+    model, processor = tiny_model(), tiny_processor()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    monkeypatch.setattr("cuewise.train.grpo.load_source", lambda *_: examples())
+    chosen = config(init=str(tmp_path / "start"), out=str(tmp_path), loop=loop(1, size=2),
+                    hardware=HardwareConfig(device="cpu"))  # fmt: skip
+    folder = critic_module.train(chosen)
+    assert folder == tmp_path / "critic" and len(load_critic(folder)(samples())) == 2
 
 
 def test_pairs_come_with_praise_and_fault():

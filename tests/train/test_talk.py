@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import tiny_model, tiny_processor
 
 from cuewise.mllm.systems.base import Reply
 from cuewise.train.grpo import choose_parts, rollout_engine
 from cuewise.train.grpo_config import PolicyConfig, RolloutConfig
 from cuewise.train.loop import LoopConfig
+from cuewise.train.parallel import HardwareConfig
 from cuewise.train.simulated_user import Reaction, Said, Scenario
-from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios
+from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios, train
 from cuewise.train.user_minds import SystemMind, by_words, read_reaction
 
 SCENE = Scenario("a nurse", "Two people died and I feel sad.", "to be heard", "wants praise for patience", "I am sad.")
@@ -79,6 +81,17 @@ def test_the_emotion_of_the_user_rises(tmp_path, monkeypatch):
     log = [json.loads(line) for line in (tmp_path / "checkpoints" / "log.jsonl").read_text().splitlines()]
     earned = [line["talk/reward/user"] for line in log]
     assert sum(earned[-4:]) / 4 > sum(earned[:4]) / 4 + 0.08, earned
+
+
+def test_a_recipe_ends_with_a_model_on_disk(tmp_path):
+    model, processor = tiny_model(), tiny_processor()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    chosen = config(1, init=str(tmp_path / "start"), out=str(tmp_path), stored="float16", think=False, turns=2,
+                    rollout=RolloutConfig(group=2, max_tokens=3), hardware=HardwareConfig(device="cpu"))  # fmt: skip
+    folder = train(chosen)
+    assert folder == tmp_path / "toy" / "model"
+    assert torch.float16 in {value.dtype for value in load_file(folder / "model.safetensors").values()}
 
 
 def test_a_user_by_words_wants_to_be_heard():
