@@ -65,7 +65,7 @@ def train_stage(
     validate = None
     if stage.loop.evaluate_every:
         held_out = encoded({"valid": held_out}, reader, False)["valid"]
-        validate = validator(held_out, stage, processor, units_of(model), size, parallel, draw)
+        validate = validator(held_out, stage, processor, units_of(model), size, parallel, objective)
     apart = _parts_apart(model) if stage.packed and parallel.device.type == "cpu" else nullcontext()
     with attached(model, objective), apart:
         return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed,
@@ -174,6 +174,7 @@ def encoded(sources: Sources, reader: FrozenEncoders | None, shown: bool) -> Sou
 class _Given(Mixture):
     """A mixture that gives the examples it is told."""
 
+    fixed = True
     given: Sequence[Example] = ()
 
     def draw(self, count: int, generator: Generator) -> list[Example]:
@@ -182,17 +183,18 @@ class _Given(Mixture):
 
 def validator(
     examples: list[Example], stage: StageConfig, processor: CuewiseProcessor, units: list[str], size: int,
-    parallel: Parallel, draw: Draw | None = None,
+    parallel: Parallel, objective: Objective | None = None,
 ) -> Validate:  # fmt: skip
     """The stage's loss and statistics over `examples`: each once, whole, explained, without augmentation."""
-    draw = draw or drawer(None, stage)
+    draw = drawer(objective, stage)
+    cut = [examples[start : start + size] for start in range(0, len(examples), size)]
+    cut = cut if objective is None else objective.parts(examples, size)
     quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN)
     mixture = _Given({"valid": examples}, quiet, processor, units)
 
     def validate(model: nn.Module) -> dict[str, float]:
         parts = []
-        for start in range(0, len(examples), size):
-            mixture.given = examples[start : start + size]
+        for mixture.given in cut:
             batch = draw(mixture, len(mixture.given), torch.Generator().manual_seed(0))
             loss, stats = stage_loss(model, moved(batch, parallel.device), stage)
             numbers = {"loss": float(loss), **{key: float(value) for key, value in stats.items()}}

@@ -72,6 +72,13 @@ class Objective(nn.Module):
         examples, streams = drawn(mixture, count, generator)
         return ObjectiveBatch([example.row.id for example in examples], streams)
 
+    def parts(self, examples: Sequence[Example], size: int) -> list[list[Example]]:
+        """Clips of validation in batches of `size`; a last one is not left alone, since some need others to compare."""
+        cut = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
+        if size > 1 and len(cut) > 1 and len(cut[-1]) == 1:
+            cut[-2:] = [cut[-2] + cut[-1]]
+        return cut
+
     def loss(self, model: CuewiseForConditionalGeneration, batch: Any) -> Loss:
         """Loss and what a practitioner looks at first."""
         raise NotImplementedError

@@ -26,7 +26,8 @@ from cuewise.train.stage_losses import answers_loss
 @dataclass(kw_only=True, slots=True)
 class ConcludeConfig:
     sources: list[str] = field(default_factory=list)
-    """Sources whose readings are followed; others keep their labels. All by default."""
+    """Sources whose readings are followed; others keep their labels, those of validation too unless they have one of
+    these names. All by default."""
 
 
 @OBJECTIVES.register("conclude", ConcludeConfig)
@@ -45,7 +46,7 @@ class Conclude(Objective):
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> TrainBatch:
         unknown = sorted({*self.config.sources} - {*mixture.names})
-        if unknown:
+        if unknown and not mixture.fixed:
             raise ValueError(f"options.sources names `{unknown[0]}`, but the mixture has {', '.join(mixture.names)}")
         examples = mixture.draw(count, generator)
         shown = [mixture.shown(example, generator) for example in examples]
