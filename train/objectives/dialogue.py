@@ -7,6 +7,7 @@ import torch
 from torch import Generator
 
 from cuewise.data_recipes.corpora import COMMON_LABELS
+from cuewise.mllm.dialogue import longest_stretch
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.data import Mixture
@@ -20,7 +21,8 @@ DialogueKey = tuple[str, str | int]
 @dataclass(kw_only=True, slots=True)
 class DialogueObjectiveConfig:
     turns: int = 24
-    """Most turns of a dialogue in one batch; of a longer one a stretch is drawn."""
+    """Most turns of a dialogue in one batch; of a longer one a stretch is drawn. Fewer where so many people speak again
+    and again that the chain could not hold all of them."""
 
     def __post_init__(self) -> None:
         if self.turns < 2:
@@ -40,6 +42,7 @@ class DialogueObjective(Objective):
         if model.media.dialogue is None:
             raise ValueError("objective dialogue trains the dialogue head, which this model has not; give the model "
                              "heads: {dialogue: {}}")  # fmt: skip
+        self.labels = model.media.dialogue.emit.out_features
         self.known: tuple[object, dict[DialogueKey, list[Example]]] | None = None
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> ObjectiveBatch:
@@ -66,9 +69,12 @@ class DialogueObjective(Objective):
 
     def _whole(self, examples: Sequence[Example]) -> list[list[Example]]:
         """Every turn of these dialogues once, in order; a long dialogue in stretches."""
-        most = self.config.turns
-        return [turns[begin : begin + most] for turns in _by_dialogue(examples).values()
-                for begin in range(0, len(turns), most)]  # fmt: skip
+        parts: list[list[Example]] = []
+        for turns in _by_dialogue(examples).values():
+            while turns:
+                parts.append(self._fitting(turns))
+                turns = turns[len(parts[-1]) :]
+        return parts
 
     def _around(self, mixture: Mixture, example: Example) -> list[Example]:
         """The turns of an example's dialogue in order; the example alone when it belongs to none."""
@@ -80,7 +86,12 @@ class DialogueObjective(Objective):
     def _stretch(self, turns: list[Example], generator: Generator) -> list[Example]:
         spare = len(turns) - self.config.turns
         begin = int(torch.randint(spare + 1, (), generator=generator)) if spare > 0 else 0
-        return turns[begin : begin + self.config.turns]
+        return self._fitting(turns[begin:])
+
+    def _fitting(self, turns: list[Example]) -> list[Example]:
+        """The first turns, as many as the options allow and the chain can hold when many people speak."""
+        turns = turns[: self.config.turns]
+        return turns[: longest_stretch([_speaker(one) for one in turns], self.labels)]
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
         head = model.media.dialogue
