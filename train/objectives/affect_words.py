@@ -68,13 +68,18 @@ class Explanations:
             self.by_clip.setdefault(_clip_key(row), []).append(row)
 
     def of_another_emotion(self, row: Row, generator: Generator) -> Row | None:
-        """A row of the same clip with another label where there is one, else of any clip."""
-        here = [other for other in self.by_clip[_clip_key(row)] if other.labels[:1] != row.labels[:1]]
-        return _pick(here or self.listed, generator, lambda other: other.labels[:1] != row.labels[:1])
+        """A row of the same clip with another label and another explanation where there is one, else of any clip."""
+
+        def fits(other: Row) -> bool:
+            return other.labels[:1] != row.labels[:1] and described(other) != described(row)
+
+        here = [other for other in self.by_clip[_clip_key(row)] if fits(other)]
+        return _pick(here or self.listed, generator, fits)
 
     def of_another_clip(self, row: Row, generator: Generator) -> Row | None:
-        """A row of another clip."""
-        return _pick(self.listed, generator, lambda other: _clip_key(other) != _clip_key(row))
+        """A row of another clip with another explanation: an equal one would be as right as the own."""
+        return _pick(self.listed, generator,
+                     lambda other: _clip_key(other) != _clip_key(row) and described(other) != described(row))
 
 
 def _clip_key(row: Row) -> tuple:

@@ -96,5 +96,9 @@ def test_wrong_explanations_are_of_another_emotion_of_the_same_clip_and_of_anoth
     for row in known.listed:
         emotion, clip = known.of_another_emotion(row, generator), known.of_another_clip(row, generator)
         assert emotion.labels != row.labels and emotion.media == row.media and clip.media != row.media
+    cue = Cue(channel="voice", observation="pitch higher")
+    same = [Row(id=f"s{i}", corpus="t", labels=[label], cues=[cue]) for i, label in enumerate(("happy", "sad", "sad"))]
+    told = Explanations({"a": [Example(row, EXAMPLES[0].tensors, 1.0, "t") for row in same]})
+    assert told.of_another_emotion(same[0], generator) is None and told.of_another_clip(same[1], generator) is None
     alone = Explanations({"a": EXAMPLES[:1]})
     assert alone.of_another_clip(alone.listed[0], generator) is None
