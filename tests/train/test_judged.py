@@ -14,7 +14,7 @@ from cuewise.train import critic as critic_module
 from cuewise.train.critic import CriticConfig, CriticPairs
 from cuewise.train.critique import known_facts, load_critic
 from cuewise.train.data import Mixture, MixtureConfig
-from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_logprobs, rate, run
+from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_logprobs, pair_loss, rate, run
 from cuewise.train.examples import Example, SourceConfig
 from cuewise.train.grpo import choose_parts, rollout_engine
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig, RolloutConfig
@@ -87,6 +87,29 @@ def test_blamed_tokens_become_unlikely_and_the_rest_of_the_answer_stays(tmp_path
     lines = log_of(tmp_path)
     assert 0 < lines[0]["dpo/blamed"] < 0.3 and lines[0]["dpo/media_rows"] > 0
     assert before > 0.3 and after < before / 4 and shared > 0.8 and kept > shared - 0.05
+
+
+def test_the_noise_of_training_blames_nobody():
+    """A judgment that says nothing: the same prompt again. Dropout alone must not look like a complaint."""
+    model, processor = tiny_model(), tiny_processor()
+    norm = model.language_model.base_model.norm
+    norm.register_forward_hook(lambda part, _, out: torch.nn.functional.dropout(out, 0.5, part.training))
+    preference = PreferenceConfig(method="cut", blame=1.01)
+    chosen = DPOConfig(name="toy", init="none", sources={"toy": SourceConfig(kind="rows")}, trains=["llm"],
+                       preference=preference, loop=loop(1))  # fmt: skip
+    source = Preferences(model, processor, pairs(), chosen, 3)
+    batch = source.batch(pairs())
+    batch.judged = [source.prompter.own(pair, list(pair.rejected)) for pair in pairs()]
+    for one in batch.judged:
+        one.prompt.answers = one.prompt.answers[1:]
+    loss, stats = pair_loss(model.train(), processor, batch, preference)
+    assert stats["blamed"] == 0 and loss.requires_grad and model.training
+
+
+@pytest.mark.parametrize("option", ["dynamic", "sft_weight"])
+def test_options_that_cut_has_no_use_for_are_refused(option):
+    with pytest.raises(ValueError, match=rf"preference\.{option} does nothing with method: cut"):
+        PreferenceConfig(method="cut", **{option: 0.5})
 
 
 def config(**changes) -> CriticConfig:
