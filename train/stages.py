@@ -24,7 +24,7 @@ from cuewise.train.examples import Example
 from cuewise.train.loop import Validate, run_stage, step_seed
 from cuewise.train.objectives import OBJECTIVES, Objective, ObjectiveBatch, attached
 from cuewise.train.parallel import Parallel, moved, weighted_mean
-from cuewise.train.stage_losses import answers_loss, heads_loss
+from cuewise.train.stage_losses import answers_loss, heads_loss, with_experts
 
 AnyBatch = TrainBatch | ObjectiveBatch
 Draw = Callable[[Mixture, int, Generator], AnyBatch]
@@ -49,6 +49,9 @@ def train_stage(
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
     objective = objective_of(name, stage, model, processor, seed)
+    if objective is not None and objective.draws_with_model and parallel.config.batch_workers:
+        raise ValueError(f"stage {name!r}: {stage.objective} draws its batches with the model that learns, so no other "
+                         "process can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
     draw = drawer(objective, stage)
 
     def batches(step: int, generator: Generator) -> AnyBatch:
@@ -84,7 +87,8 @@ def objective_of(
         objective = OBJECTIVES.build(values, model, processor, path="options").to(model.device)
     except ValueError as error:
         raise ValueError(f"stage {name!r}: {error}") from None
-    objective.packed = stage.packed
+    objective.packed, objective.head_weight = stage.packed, stage.head_weight
+    objective.experts = stage.experts is not None
     return objective
 
 
@@ -217,6 +221,5 @@ def stage_loss(
     for name, term in model.media.auxiliary().items() if model.training else ():
         loss, stats = loss + term, {**stats, f"{name}/auxiliary": term.detach()}
     if stage.experts is not None and stage.objective == "answers":
-        extra, found = model.adapter.loss()
-        loss, stats = loss + extra, stats | found
+        loss, stats = with_experts(model, loss, stats)
     return loss, stats

@@ -26,6 +26,7 @@ from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.losses import IGNORE, next_token_loss, word_place_loss
 from cuewise.train.objectives.base import OBJECTIVES, Loss, Objective, described, padded_ids, text_vectors
+from cuewise.train.stage_losses import readings_loss, with_experts
 
 NEGATIVES = 2
 DRAWS = 64
@@ -99,6 +100,7 @@ class AffectWords(Objective):
     """The head and the two projections of the triples."""
 
     config: AffectWordsConfig
+    uses = ("tasks", "replay", "head_weight", "experts")
 
     def __init__(self, config: AffectWordsConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)
@@ -151,6 +153,10 @@ class AffectWords(Objective):
         seen = output.encoded.streams
         stats |= {"answer_loss": loss.detach(), **batch.stats,
                   "media_rows": sum(int(stream.mask.sum()) for stream in seen.values()) / len(batch.ids)}  # fmt: skip
+        if self.head_weight:
+            loss = loss + self.head_weight * readings_loss(output.encoded, batch.targets)[0]
+        if self.experts:
+            loss, stats = with_experts(model, loss, stats)
         total = loss + sum(weight.sum() * 0.0 for weight in self.parameters())
         if self.head is not None:
             said = self.head(output.hidden_states[-1][:, :-1].float())

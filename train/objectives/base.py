@@ -54,8 +54,14 @@ class ObjectiveBatch:
 class Objective(nn.Module):
     """Base of every objective, built as ``Objective(config, model, processor)``."""
 
-    packed = False
-    """The stage's `packed`, for objectives whose batches are answers."""
+    uses: tuple[str, ...] = ()
+    """Options of a stage, of `STAGE_OPTIONS`, that this objective follows; a recipe with another one is refused."""
+
+    draws_with_model = False
+    """Whether `batch` runs the model, so that no other process can draw batches ahead."""
+
+    packed, head_weight, experts = False, 0.0, False
+    """The stage's options of these names; `experts` says whether there are any. For objectives that use them."""
 
     def __init__(self, config: Any, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__()

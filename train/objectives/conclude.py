@@ -20,7 +20,7 @@ from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.objectives.base import OBJECTIVES, Loss, Objective
-from cuewise.train.stage_losses import answers_loss
+from cuewise.train.stage_losses import answers_loss, with_experts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,6 +35,8 @@ class Conclude(Objective):
     """No weights of its own."""
 
     config: ConcludeConfig
+    uses = ("packed", "experts")
+    draws_with_model = True
 
     def __init__(self, config: ConcludeConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)
@@ -77,4 +79,5 @@ class Conclude(Objective):
         return label is not None and reading in COMMON_LABELS and reading != label
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: TrainBatch) -> Loss:
-        return answers_loss(model, batch, 0.0, packed=self.packed)
+        loss, stats = answers_loss(model, batch, 0.0, packed=self.packed)
+        return with_experts(model, loss, stats) if self.experts else (loss, stats)
