@@ -4,7 +4,8 @@
   names what disagrees (MMEVerse, arXiv:2601.16449; MER-Caption of AffectGPT, arXiv:2501.16566, without a label).
 * `filter_described`: rules of MER-Caption+: the visible person is not the speaker, the description is too short or too
   long; unimodal classifiers (a crowd) and the description's own emotion must agree. With `score` a judge's rating as
-  well: Omni-Emotion's self-review (arXiv:2501.09502). What passes has the tier `reviewed`.
+  well: Omni-Emotion's self-review (arXiv:2501.09502). What passes has the tier `reviewed`; a row goes when a system
+  that describes it fails, or when none of its crowd votes.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.textualise import face_words
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.report import parse
-from cuewise.mllm.systems.base import Ask, System
+from cuewise.mllm.systems.base import Ask, Reply, System
 from cuewise.mllm.taxonomy import same_core, sentiment
 
 TIER = "reviewed"
@@ -39,8 +40,11 @@ class Described:
     same_person: bool | None = None
     """Whether the visible person speaks; None where nobody looked."""
 
-    crowd: Mapping[str, str] = field(default_factory=dict)
-    """Reader -> emotion word or sentiment."""
+    crowd: Mapping[str, str | None] = field(default_factory=dict)
+    """Reader -> emotion word or sentiment, None where it was asked but has no vote; empty where there is no crowd."""
+
+    failed: str | None = None
+    """Which system gave no part of the description: `see`, `hear` or `join`."""
 
     stated: str | None = None
     """The emotion that the description itself names, read by somebody else; the row's label without."""
@@ -88,25 +92,44 @@ def described(
 
     Args:
         root: folder that media paths are relative to.
-        crowd: reader -> system; the first label of its direct answer is its vote, and one without a label has none.
+        crowd: reader -> system; the first label of its direct answer is its vote. One that fails, or names no label,
+            has none.
     """
     for row in rows:
         if not row.media:
             continue
         clip = row.clip(root)
-        text = describe(row, _sayer(see, clip), _sayer(hear, clip), _sayer(join, None))
-        votes = {name: parse(_reply(system, clip, None)).labels for name, system in crowd.items()}
-        yield Described(row, text, crowd={name: labels[0] for name, labels in votes.items() if labels})
+        try:
+            text = describe(row, _sayer("see", see, clip), _sayer("hear", hear, clip), _sayer("join", join, None))
+        except SystemFailedError as error:
+            yield Described(row, "", failed=str(error))
+            continue
+        yield Described(row, text, crowd={name: _vote(system, clip) for name, system in crowd.items()})
 
 
-def _sayer(system: System, clip: Clip | None) -> Say:
-    return lambda prompt: _reply(system, clip, prompt)
+class SystemFailedError(Exception):
+    """A system has no answer; the message is its part: `see`, `hear` or `join`."""
 
 
-def _reply(system: System, clip: Clip | None, prompt: str | None) -> str:
-    """What a system writes; nothing where it fails, so that the row is dropped as too short."""
+def _sayer(part: str, system: System, clip: Clip | None) -> Say:
+    def say(prompt: str) -> str:
+        reply = _reply(system, clip, prompt)
+        if reply.error is not None:
+            raise SystemFailedError(part)
+        return reply.text
+
+    return say
+
+
+def _vote(system: System, clip: Clip) -> str | None:
+    reply = _reply(system, clip, None)
+    labels = [] if reply.error is not None else parse(reply.text).labels
+    return labels[0] if labels else None
+
+
+def _reply(system: System, clip: Clip | None, prompt: str | None) -> Reply:
     asked = Ask(id="described", clip=clip, prompt=prompt, form="direct", max_tokens=REPLY_TOKENS)
-    return next(iter(system.answer([asked]))).text
+    return next(iter(system.answer([asked])))
 
 
 def peak_frame(frames: Sequence[Mapping[str, float]], units: Sequence[str] | None = None) -> int:
@@ -124,7 +147,8 @@ def filter_described(
     """Rows whose description passes every rule, with it as their reasoning.
 
     Args:
-        agree: least share of the crowd whose sentiment is that of the description; 0 asks nobody.
+        agree: least share of the crowd's votes whose sentiment is that of the description; 0 asks nobody. Where there
+            is a crowd but none of it voted, the row goes.
         min_score: least rating; an item without one is dropped.
     """
     report = FilterReport()
@@ -141,12 +165,16 @@ def _broken_rule(
     item: Described, min_chars: int, max_chars: int, agree: float, min_score: float | None
 ) -> str | None:  # fmt: skip
     length = len(" ".join(item.text.split()))
+    if item.failed is not None:
+        return f"`{item.failed}` failed"
     if item.same_person is False:
         return "another person speaks"
     if length < min_chars:
         return "too short"
     if length > max_chars:
         return "too long"
+    if agree and item.crowd and all(vote is None for vote in item.crowd.values()):
+        return "nobody of the crowd voted"
     if agree and item.crowd and _agreement(item) < agree:
         return "the crowd disagrees"
     stated = item.stated
@@ -158,10 +186,10 @@ def _broken_rule(
 
 
 def _agreement(item: Described) -> float:
-    """Share of the crowd that has the sentiment of the description, by its stated emotion or the row's label."""
+    """Share of the votes that have the sentiment of the description, by its stated emotion or the row's label."""
     word = item.stated or (item.row.labels[0] if item.row.labels else None)
     own = _sentiment(word)
-    votes = [_sentiment(said) for said in item.crowd.values()]
+    votes = [_sentiment(said) for said in item.crowd.values() if said is not None]
     return sum(vote == own for vote in votes) / len(votes)
 
 

@@ -33,6 +33,25 @@ class DialogueConfig:
             raise ValueError(f"heads.dialogue.hidden must be a multiple of its heads, got {self.hidden}, {self.heads}")
 
 
+def longest_stretch(speakers: Sequence[str], labels: int) -> int:
+    """How many turns from the first on the chain's sums can hold (`MAX_STATES`), with this many labels.
+
+    >>> longest_stretch("abababab", 8), longest_stretch("abcdefgabcdefg", 8)
+    (8, 10)
+    """
+    return next((most for most in range(len(speakers), 1, -1) if _fits(speakers[:most], labels)), len(speakers[:1]))
+
+
+def _fits(speakers: Sequence[str], labels: int) -> bool:
+    """Whether no turn needs more last labels at once than `SkipChainCRF._fold` holds."""
+    held, final = [speakers[0]], {speaker: turn for turn, speaker in enumerate(speakers)}
+    for turn, now in enumerate(speakers[1:], 1):
+        if labels ** (len(held) + 1) > MAX_STATES:
+            return False
+        held = [name for name in held if name != now and final[name] > turn] + [now]
+    return True
+
+
 def speaker_mask(speakers: Sequence[str], own: bool, past_only: bool = False) -> Tensor:
     """bool [T, T], True where turn i may see turn j: those of its own speaker, or those of all others.
 

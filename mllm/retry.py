@@ -27,6 +27,9 @@ class Written:
 
     text: str
     tokens: int = 0
+    failed: bool = False
+    """There is no answer, for a reason that is not the answer's: nothing is tried after it, and any other counts more.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ class Outcome(Generic[Item]):
     item: Item
     attempts: list[Written] = field(default_factory=list)
     errors: list[list[str]] = field(default_factory=list)
-    """What was wrong with each attempt; empty for one that passed."""
+    """What was wrong with each attempt; empty for one that passed, or failed."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last attempt has no answer."""
+        return bool(self.attempts) and self.attempts[-1].failed
 
     @property
     def passed(self) -> bool:
-        return bool(self.errors) and not self.errors[-1]
+        return bool(self.errors) and not self.errors[-1] and not self.failed
 
     @property
     def text(self) -> str:
@@ -63,13 +71,13 @@ class Outcome(Generic[Item]):
 
     @property
     def best(self) -> int:
-        """The attempt with the fewest errors, the first of several."""
-        return min(range(len(self.errors)), key=lambda place: len(self.errors[place]))
+        """The attempt with the fewest errors, the first of several; one that failed only where there is no other."""
+        return min(range(len(self.errors)), key=lambda place: (self.attempts[place].failed, len(self.errors[place])))
 
     def is_open(self, tries: int, token_budget: int | None = None) -> bool:
-        """Whether another attempt is due: none has passed, and there is room for one."""
+        """Whether another attempt is due: none has passed or failed, and there is room for one."""
         within = token_budget is None or self.tokens < token_budget
-        return not self.passed and len(self.attempts) < tries and within
+        return not self.passed and not self.failed and len(self.attempts) < tries and within
 
     def request(self, feedback: Feedback | None) -> Request[Item]:
         """The next attempt."""

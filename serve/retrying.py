@@ -1,5 +1,6 @@
 """Answers asked for again while something is wrong with them, within a request's attempts, tokens and time."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 Once = Callable[[Job, "Work", float], AsyncIterator[str | Answer]]
 """(job, encoded clip, when it was taken) -> pieces of one answer, then the answer."""
 
+_LOG = logging.getLogger("cuewise.serve")
+
 
 async def attempts(job: Job, work: "Work", taken: float, once: Once, retry: Retry) -> AsyncIterator[str | Answer]:
     """The first answer that passes, or the one with the fewest errors; its text comes whole, when that is decided.
 
-    `usage` counts the tokens of all attempts; `retries` in `timing_ms` is the time of the other ones.
+    An attempt that cannot be made ends them: an answer before it counts, else its error is raised. `usage` counts the
+    tokens of all attempts; `retries` in `timing_ms` is the time of the other ones.
     """
     outcome: Outcome[Job] = Outcome(job)
     answers: list[Answer] = []
@@ -38,16 +42,17 @@ async def attempts(job: Job, work: "Work", taken: float, once: Once, retry: Retr
         try:
             answer = await _last(once(turn, again, taken))
         except ApiError as error:
-            if error.code == "deadline" and answers:
-                break
-            raise
+            if not answers:
+                raise
+            _LOG.warning("attempt %d of %s failed (%s); an answer before it is given", number + 1, job.id, error.code)
+            break
         answers.append(answer)
         written = Written(answer.report.text, answer.usage["completion_tokens"])
         outcome.add(written, report_errors(answer.report, question, retry.min_confidence))
         before += (time.perf_counter() - began) * 1000
     best = answers[outcome.best]
-    best.usage |= {"completion_tokens": outcome.tokens, "attempts": len(answers)}
-    if len(answers) > 1:
+    best.usage |= {"completion_tokens": outcome.tokens, "attempts": number + 1}
+    if number:
         timing, total = best.report.timing_ms, (time.perf_counter() - taken) * 1000
         later = total - timing["total"]
         timing |= {"retries": round(timing.get("retries", 0.0) + later, 2), "total": round(total, 2)}

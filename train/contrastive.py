@@ -16,8 +16,12 @@ from torch.nn import functional
 TEMPERATURE = 0.07
 
 
-def info_nce(a: Tensor, b: Tensor, temperature: float | Tensor = TEMPERATURE) -> Tensor:
+def info_nce(
+    a: Tensor, b: Tensor, temperature: float | Tensor = TEMPERATURE, groups: Tensor | None = None
+) -> Tensor:
     """Symmetric InfoNCE of rows [B, d] with rows [B, d]; row i belongs to row i. Needs B >= 2.
+
+    Rows of one group (int [B]) are equal in truth, so they are not held against each other.
 
     >>> x = torch.eye(4)
     >>> bool(info_nce(x, x) < 1e-4), bool(info_nce(x, x.flip(0)) > 5)
@@ -26,6 +30,9 @@ def info_nce(a: Tensor, b: Tensor, temperature: float | Tensor = TEMPERATURE) ->
     if a.shape != b.shape or len(a) < 2:
         raise ValueError(f"InfoNCE needs two equal batches of at least 2 rows, got {tuple(a.shape)}, {tuple(b.shape)}")
     logits = functional.normalize(a.float(), dim=1) @ functional.normalize(b.float(), dim=1).mT / temperature
+    if groups is not None:
+        equal = (groups[:, None] == groups[None]) & ~torch.eye(len(a), dtype=torch.bool, device=groups.device)
+        logits = logits.masked_fill(equal.to(logits.device), -torch.inf)
     target = torch.arange(len(a), device=a.device)
     return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.mT, target)) / 2
 
@@ -57,15 +64,19 @@ def layerwise(
     return weight * sum(info_nce(x, y, temperature) for x, y in zip(a, b))
 
 
-def to_text(clips: Tensor, texts: Tensor, temperature: float | Tensor = TEMPERATURE) -> Tensor:
-    """Clip embeddings [B, d] against those of their descriptions [B, d], by both paths."""
-    return info_nce(clips, texts, temperature)
+def to_text(
+    clips: Tensor, texts: Tensor, temperature: float | Tensor = TEMPERATURE, groups: Tensor | None = None
+) -> Tensor:
+    """Clip embeddings [B, d] against those of their descriptions [B, d], by both paths; equal descriptions share a
+    group."""
+    return info_nce(clips, texts, temperature, groups)
 
 
-def retrieval_at_1(queries: Tensor, keys: Tensor) -> float:
-    """Share of rows whose nearest key is their own."""
+def retrieval_at_1(queries: Tensor, keys: Tensor, groups: Tensor | None = None) -> float:
+    """Share of rows whose nearest key is their own, or of their group."""
     score = functional.normalize(queries.float(), dim=1) @ functional.normalize(keys.float(), dim=1).mT
-    return float((score.argmax(1) == torch.arange(len(queries), device=score.device)).float().mean())
+    found, own = score.argmax(1), torch.arange(len(queries), device=score.device)
+    return float((found == own if groups is None else groups[found] == groups).float().mean())
 
 
 def triple(positive: Tensor, negatives: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ fault. The reward `critique` scores with it: `readers: {critic: FOLDER}`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -37,6 +37,9 @@ class CriticConfig:
     """Shipped model or model folder whose language model becomes the critic."""
 
     out: str = "runs"
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     data_root: str = "data"
     cache: str = "runs/cache"
     seed: int = 0

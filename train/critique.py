@@ -33,7 +33,7 @@ Encode = Callable[[str], list[int]]
 
 def unlikelihood_loss(
     logp: Tensor, judged_logp: Tensor, mask: Tensor, *, threshold: float = 1.1, weight: float = 1.0,
-    normalizer: float | Tensor | None = None,
+    normalizer: float | Tensor | None = None, plain_logp: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
     """Likelihood for fitting tokens, unlikelihood ``-log(1 - p)`` for those that the judgment complains about (CUT).
 
@@ -44,9 +44,10 @@ def unlikelihood_loss(
         threshold: a token is blamed when its probability grows by more than this factor.
         weight: of the unlikelihood term.
         normalizer: divisor; by default the answer tokens of this call.
+        plain_logp: [B, T] what `judged_logp` is compared with, where `logp` holds the noise of training.
     """
     with torch.no_grad():
-        blamed = blamed_tokens(logp, judged_logp, mask, threshold)
+        blamed = blamed_tokens(logp if plain_logp is None else plain_logp, judged_logp, mask, threshold)
     kept = mask & ~blamed
     # log1p(-p) has no finite gradient at p = 1; a blamed token is never worth more than about 16 nats.
     against = -torch.log1p(-logp.exp().clamp(max=1 - 1e-7))

@@ -30,6 +30,11 @@ from cuewise.train.loop import LoopConfig
 from cuewise.train.objectives import OBJECTIVES
 
 BUILT_IN = ("heads", "answers")
+STAGE_OPTIONS: dict[str, Any] = {
+    "tasks": {"emotions": 1.0}, "replay": 0.0, "head_weight": 0.0, "packed": False, "experts": None,
+}  # fmt: skip
+"""Options of a stage that not every objective follows -> what they are where they are left out."""
+
 LEVELS = ("perception", "understanding", "reasoning", "interaction")
 TASKS: dict[str, str] = {
     "emotions": "the whole answer, explained or direct, from whatever streams are shown",
@@ -81,7 +86,7 @@ class StageConfig:
     """Scopes that learn through LoRA. A scope adapted by an earlier stage goes on with the same factors."""
 
     experts: MoseConfig | None = None
-    """Modality experts in the language model instead of LoRA."""
+    """Modality experts in the language model instead of LoRA; for objectives that write answers."""
 
     loop: LoopConfig
     mixture: MixtureConfig
@@ -89,17 +94,18 @@ class StageConfig:
     """Place in the curriculum; stages must not go back."""
 
     tasks: dict[str, float] = field(default_factory=lambda: {"emotions": 1.0})
-    """Task -> share of the samples, for `answers`."""
+    """Task -> share of the samples, for `answers` and `affect_words`."""
 
     replay: float = 0.0
-    """Share of the samples that come from earlier stages of the same objective, with their mixtures and tasks."""
+    """Share of the samples that come from earlier stages of the same objective, with their mixtures and tasks; for
+    `answers` and `affect_words`."""
 
     difficulty: DifficultyConfig | None = None
     head_weight: float = 0.0
-    """Weight of the heads' loss beside the answers', so that they do not drift."""
+    """Weight of the heads' loss beside the answers', so that they do not drift; for `answers` and `affect_words`."""
 
     packed: bool = False
-    """The answers of a micro-batch stand in one row without padding."""
+    """The answers of a micro-batch stand in one row without padding; for `answers` and `conclude`."""
 
     validation: list[str] = field(default_factory=list)
     """Validation sources that `loop.evaluate_every` looks at; all by default."""
@@ -130,6 +136,19 @@ class StageConfig:
             OBJECTIVES.config({"name": self.objective, **self.options}, "options")
         elif self.options:
             raise ValueError(f"objective `{self.objective}` has no options, got {', '.join(self.options)}")
+        used = used_options(self.objective)
+        for name, unset in STAGE_OPTIONS.items():
+            if name not in used and getattr(self, name) != unset:
+                users = [key for key in (*BUILT_IN, *OBJECTIVES.names()) if name in used_options(key)]
+                raise ValueError(f"objective `{self.objective}` does not use `{name}`; leave it out of the stage "
+                                 f"(it is for {', '.join(users)})")  # fmt: skip
+
+
+def used_options(objective: str) -> set[str]:
+    """Which of `STAGE_OPTIONS` an objective follows."""
+    if objective in BUILT_IN:
+        return set(STAGE_OPTIONS) if objective == "answers" else set()
+    return set(OBJECTIVES[objective].module_class.uses)
 
 
 def check_order(stages: dict[str, StageConfig]) -> None:

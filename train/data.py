@@ -135,6 +135,9 @@ class Written(NamedTuple):
 class Mixture:
     """Draws samples from sources by weight."""
 
+    fixed = False
+    """Whether `draw` gives samples that somebody chose, each to be looked at once and as it is, as in validation."""
+
     def __init__(
         self, sources: dict[str, list[Example]], config: MixtureConfig, processor: CuewiseProcessor,
         units: Sequence[str] = (),

@@ -80,6 +80,12 @@ class PreferenceConfig:
     sft_weight: float = 0.0
     """Weight of the next-token loss of the chosen answer beside the preference loss (MM-RLHF: 0.25)."""
 
+    def __post_init__(self) -> None:
+        for name in ("dynamic", "sft_weight"):
+            if self.method == "cut" and getattr(self, name):
+                raise ValueError(f"preference.{name} does nothing with method: cut, which has no beta and learns every "
+                                 "chosen answer by its likelihood; leave it out, or use dpo or avem")  # fmt: skip
+
 
 @dataclass(kw_only=True, slots=True)
 class DPOConfig:
@@ -274,16 +280,26 @@ def pair_loss(
 def _cut(
     model: Any, processor: CuewiseProcessor, batch: PairBatch, config: PreferenceConfig
 ) -> tuple[Tensor, dict[str, Tensor | float]]:
-    """Likelihood of chosen answers and of what a judgment lets stand, unlikelihood of what it blames."""
+    """Likelihood of chosen answers and of what a judgment lets stand, unlikelihood of what it blames.
+
+    What is blamed is decided without the noise of training, which moves every token and would pass for the judgment.
+    """
     logp, mask, media_rows = answer_logprobs(model, processor, batch.own, "loss")
-    with torch.no_grad():
-        judged, _, _ = answer_logprobs(model, processor, batch.judged, "judgment")
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            plain, _, _ = answer_logprobs(model, processor, batch.own, "blame")
+            judged, _, _ = answer_logprobs(model, processor, batch.judged, "judgment")
+    finally:
+        model.train(training)
     chosen = torch.tensor([i == 0 for pair in batch.pairs for i in range(1 + len(pair.rejected))], device=logp.device)
     # A chosen answer is judged as it stands, so nothing in it grows and none of its tokens is blamed.
     read = torch.zeros_like(logp)
     read[:, : judged.shape[1]][~chosen] = judged.to(read)
-    read[chosen] = logp.detach()[chosen]
-    loss, stats = unlikelihood_loss(logp, read, mask, threshold=config.blame, weight=config.blame_weight)
+    read[chosen] = plain[chosen]
+    loss, stats = unlikelihood_loss(logp, read, mask, threshold=config.blame, weight=config.blame_weight,
+                                    plain_logp=plain)  # fmt: skip
     expects = any(one.prompt.expected for one in batch.own)
     return loss, stats | ({"media_rows": media_rows / len(batch.own)} if expects else {})
 

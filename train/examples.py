@@ -371,11 +371,12 @@ def _with_observed_cues(row: Row, media: Media) -> Media:
 def _pack(row: Row, tensors: ClipTensors, duration_s: float) -> dict[str, Any]:
     streams = {}
     for name, stream in tensors.streams.items():
-        if name == "words":  # made again from the row on loading, so that the cache does not depend on the tokenizer
+        if name in ("words", "context"):  # made again on loading, so that the cache does not depend on the tokenizer
             continue
         values = stream.values.half() if stream.values.is_floating_point() else stream.values
         streams[name] = {"values": values.clone(), "times_s": stream.times_s, "mask": stream.mask}
-    return {"row": row.model_dump_json(), "streams": streams, "duration_s": float(duration_s)}
+    return {"row": row.model_dump_json(), "streams": streams, "duration_s": float(duration_s),
+            "told": "context" in tensors.streams}  # fmt: skip
 
 
 def _unpack(packed: dict[str, Any], source: str, processor: CuewiseProcessor) -> Example:
@@ -384,10 +385,12 @@ def _unpack(packed: dict[str, Any], source: str, processor: CuewiseProcessor) ->
         name: StreamTensors(
             item["values"].float() if item["values"].is_floating_point() else item["values"], item["times_s"],
             item["mask"],
-        ) for name, item in packed["streams"].items()
+        ) for name, item in packed["streams"].items() if name != "context"
     }  # fmt: skip
+    told = row.context if packed.get("told", "context" in packed["streams"]) else None
+    clip = processor.with_context(ClipTensors(streams), told)
     said = Media(duration_s=0.0, transcript=row.transcript, words=row.words)
-    return Example(row, ClipTensors(streams | processor.tensors(said).streams), packed["duration_s"], source)
+    return Example(row, ClipTensors(clip.streams | processor.tensors(said).streams), packed["duration_s"], source)
 
 
 def _processor_state(processor: CuewiseProcessor) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from cuewise.train.base_model import load
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example, load_source
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig
-from cuewise.train.grpo_groups import GroupBatch, Groups, answer_logits
+from cuewise.train.grpo_groups import Alarms, GroupBatch, Groups, answer_logits
 from cuewise.train.loop import run_stage, step_seed
-from cuewise.train.parallel import Parallel
+from cuewise.train.parallel import LossFn, Parallel
 from cuewise.train.policy_losses import policy_loss, token_entropy, token_logprobs
 from cuewise.train.reference import Reference
 from cuewise.train.rollout import EngineRollout, RolloutEngine, SharedPrefixRollout
@@ -79,16 +79,22 @@ def run(
         size=config.loop.micro_size(parallel.size),
     )  # fmt: skip
 
+    model.train()
+    return run_stage(STAGE, model, groups, watched_loss(groups.alarms, config), config.loop, out / "checkpoints",
+                     run_seed=config.seed, parallel=parallel)  # fmt: skip
+
+
+def watched_loss(alarms: Alarms, config: Any) -> LossFn:
+    """The loss of a recipe's policy, with an alarm on its entropy."""
+
     def loss_fn(trained: nn.Module, batch: GroupBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         loss, stats = grpo_loss(trained, batch, config.policy, config.rollout.temperature, config.rollout.limit)
         if "entropy" in stats:
             low, high = config.alarms.entropy_below, config.alarms.entropy_above
-            groups.alarms.check("entropy", float(stats["entropy"]), low, high, batch.ids)
+            alarms.check("entropy", float(stats["entropy"]), low, high, batch.ids)
         return loss, stats
 
-    model.train()
-    return run_stage(STAGE, model, groups, loss_fn, config.loop, out / "checkpoints", run_seed=config.seed,
-                     parallel=parallel)  # fmt: skip
+    return loss_fn
 
 
 def grpo_loss(

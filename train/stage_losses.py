@@ -50,6 +50,14 @@ def readings_loss(encoded: Any, targets: Targets) -> tuple[Tensor, dict[str, Ten
     return total, stats
 
 
+def with_experts(
+    model: CuewiseForConditionalGeneration, loss: Tensor, stats: dict[str, Tensor | float]
+) -> tuple[Tensor, dict[str, Tensor | float]]:
+    """The loss of a pass with what its modality experts ask for themselves."""
+    extra, found = model.adapter.loss()
+    return loss + extra, stats | found
+
+
 def answers_loss(
     model: CuewiseForConditionalGeneration, batch: TrainBatch, head_weight: float, *, packed: bool = False
 ) -> tuple[Tensor, dict[str, Tensor | float]]:

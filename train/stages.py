@@ -24,7 +24,7 @@ from cuewise.train.examples import Example
 from cuewise.train.loop import Validate, run_stage, step_seed
 from cuewise.train.objectives import OBJECTIVES, Objective, ObjectiveBatch, attached
 from cuewise.train.parallel import Parallel, moved, weighted_mean
-from cuewise.train.stage_losses import answers_loss, heads_loss
+from cuewise.train.stage_losses import answers_loss, heads_loss, with_experts
 
 AnyBatch = TrainBatch | ObjectiveBatch
 Draw = Callable[[Mixture, int, Generator], AnyBatch]
@@ -49,6 +49,9 @@ def train_stage(
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
     objective = objective_of(name, stage, model, processor, seed)
+    if objective is not None and objective.draws_with_model and parallel.config.batch_workers:
+        raise ValueError(f"stage {name!r}: {stage.objective} draws its batches with the model that learns, so no other "
+                         "process can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
     draw = drawer(objective, stage)
 
     def batches(step: int, generator: Generator) -> AnyBatch:
@@ -65,7 +68,7 @@ def train_stage(
     validate = None
     if stage.loop.evaluate_every:
         held_out = encoded({"valid": held_out}, reader, False)["valid"]
-        validate = validator(held_out, stage, processor, units_of(model), size, parallel, draw)
+        validate = validator(held_out, stage, processor, units_of(model), size, parallel, objective)
     apart = _parts_apart(model) if stage.packed and parallel.device.type == "cpu" else nullcontext()
     with attached(model, objective), apart:
         return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed,
@@ -84,7 +87,8 @@ def objective_of(
         objective = OBJECTIVES.build(values, model, processor, path="options").to(model.device)
     except ValueError as error:
         raise ValueError(f"stage {name!r}: {error}") from None
-    objective.packed = stage.packed
+    objective.packed, objective.head_weight = stage.packed, stage.head_weight
+    objective.experts = stage.experts is not None
     return objective
 
 
@@ -174,6 +178,7 @@ def encoded(sources: Sources, reader: FrozenEncoders | None, shown: bool) -> Sou
 class _Given(Mixture):
     """A mixture that gives the examples it is told."""
 
+    fixed = True
     given: Sequence[Example] = ()
 
     def draw(self, count: int, generator: Generator) -> list[Example]:
@@ -182,17 +187,18 @@ class _Given(Mixture):
 
 def validator(
     examples: list[Example], stage: StageConfig, processor: CuewiseProcessor, units: list[str], size: int,
-    parallel: Parallel, draw: Draw | None = None,
+    parallel: Parallel, objective: Objective | None = None,
 ) -> Validate:  # fmt: skip
     """The stage's loss and statistics over `examples`: each once, whole, explained, without augmentation."""
-    draw = draw or drawer(None, stage)
+    draw = drawer(objective, stage)
+    cut = [examples[start : start + size] for start in range(0, len(examples), size)]
+    cut = cut if objective is None else objective.parts(examples, size)
     quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN)
     mixture = _Given({"valid": examples}, quiet, processor, units)
 
     def validate(model: nn.Module) -> dict[str, float]:
         parts = []
-        for start in range(0, len(examples), size):
-            mixture.given = examples[start : start + size]
+        for mixture.given in cut:
             batch = draw(mixture, len(mixture.given), torch.Generator().manual_seed(0))
             loss, stats = stage_loss(model, moved(batch, parallel.device), stage)
             numbers = {"loss": float(loss), **{key: float(value) for key, value in stats.items()}}
@@ -215,6 +221,5 @@ def stage_loss(
     for name, term in model.media.auxiliary().items() if model.training else ():
         loss, stats = loss + term, {**stats, f"{name}/auxiliary": term.detach()}
     if stage.experts is not None and stage.objective == "answers":
-        extra, found = model.adapter.loss()
-        loss, stats = loss + extra, stats | found
+        loss, stats = with_experts(model, loss, stats)
     return loss, stats

@@ -7,10 +7,10 @@ the user's last emotion; every reply of a dialogue learns from how it compares w
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator
 
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.config_tools import from_dict, load_yaml
@@ -21,7 +21,7 @@ from cuewise.mllm.shared_prefix import VARLEN, use_kernel
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.advantages import advantages, has_spread
 from cuewise.train.examples import SourceConfig
-from cuewise.train.grpo import grpo_loss, rollout_engine, run_recipe
+from cuewise.train.grpo import rollout_engine, run_recipe, watched_loss
 from cuewise.train.grpo_config import AlarmConfig, PolicyConfig, RolloutConfig
 from cuewise.train.grpo_groups import Alarms, Asked, GroupBatch, Groups
 from cuewise.train.loop import LoopConfig, run_stage
@@ -30,7 +30,7 @@ from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.reference import Reference
 from cuewise.train.rollout import RolloutEngine, answer_tokens, roll_out
 from cuewise.train.simulated_user import START_TRAINING, Analyse, Conversation, Scenario, benchmark
-from cuewise.train.user_minds import user_mind
+from cuewise.train.user_minds import UNREADABLE, SystemMind, user_mind
 
 STAGE = "talk"
 SHIPPED = Path(__file__).with_name("scenarios.yaml")
@@ -47,6 +47,9 @@ class TalkConfig:
     """Shipped model or model folder to start from."""
 
     out: str = "runs"
+    stored: Literal["float32", "float16"] = "float32"
+    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
+
     data_root: str = "data"
     cache: str = "runs/cache"
     seed: int = 0
@@ -60,7 +63,8 @@ class TalkConfig:
     """YAML file of scenarios; by default those that come with the package."""
 
     user: str = "words"
-    """Who plays the user: `words`, by the words of a reply, offline; or a system, e.g. `openai:MODEL@URL`."""
+    """Who plays the user: `words`, by the words of a reply, offline; or a system that writes what it is asked to, e.g.
+    `openai:MODEL@URL`."""
 
     start: float = START_TRAINING
     turns: int = 8
@@ -87,6 +91,14 @@ class TalkConfig:
         if self.rollout.no_spread == "resample" or self.policy.advantage == "gdpo":
             raise ValueError("a talk recipe has one reward and draws no scenario anew: set rollout.no_spread to skip "
                              "or keep, and policy.advantage to none, group, batch or rloo")  # fmt: skip
+        for name, value, unset, instead in (
+            ("rollout.form", self.rollout.form, "explained", "`think` says whether a reply begins with a thought"),
+            ("rollout.stream_dropout", self.rollout.stream_dropout, 0.0, "a talk has no streams"),
+            ("policy.overlong_buffer", self.policy.overlong_buffer, 0, "the user alone rewards a reply"),
+            ("policy.overlong_weight", self.policy.overlong_weight, 0.0, "the user alone rewards a reply"),
+        ):
+            if value != unset:
+                raise ValueError(f"{name} does nothing in a talk recipe; leave it out: {instead}")
 
 
 def scenarios(path: str | Path | None = None) -> list[Scenario]:
@@ -127,12 +139,15 @@ class TalkGroups(Groups):
         for mine, value in zip(asked, worth, strict=True):
             for one in mine:
                 one.advantage = [value]
-        used = has_spread(earned) | (config.rollout.no_spread == "keep")
+        spread = has_spread(earned)
+        used = spread | (config.rollout.no_spread == "keep")
         groups = [[one for mine in asked[g * config.rollout.group : (g + 1) * config.rollout.group] for one in mine]
                   for g in range(count)]  # fmt: skip
         groups = [group if used[i] else [] for i, group in enumerate(groups)]
-        stats = self._talk_stats(talks, asked) | {"groups/used": float(used.sum())}
+        stats = self._talk_stats(talks, asked) | {
+            "groups/no_spread": float((~spread).double().mean()), "groups/used": float(used.sum())}  # fmt: skip
         ids = [one.prompt.id for mine in asked for one in mine[:1]]
+        self.alarms.check("groups/no_spread", stats["groups/no_spread"], 0.0, config.alarms.no_spread_above, ids)
         self.alarms.check("answers/truncated", stats["answers/truncated"], 0.0, config.alarms.truncated_above, ids)
         rows = [{"id": name, "reward/user": talk.done.reward, "ending": talk.done.ending, "answer": _script(talk)}
                 for name, talk in zip(ids, talks)]  # fmt: skip
@@ -170,6 +185,7 @@ class TalkGroups(Groups):
         return {
             "reward/user": found["score"] / 100, "talk/best": found["best"] / len(talks),
             "talk/failed": found["failed"] / len(talks), "talk/turns": len(replies) / len(talks),
+            "talk/unreadable": sum(talk.done.reasons.count(UNREADABLE) for talk in talks) / len(replies),
             "answers/tokens": sum(len(reply.token_ids) for reply in replies) / len(replies),
             "answers/truncated": sum(reply.finish_reason == "length" for reply in replies) / len(replies),
         }  # fmt: skip
@@ -187,18 +203,19 @@ def run(
     parallel = parallel or Parallel(config.hardware)
     use_kernel(model.language_model, VARLEN)
     listed = scenarios(Path(config.data_root) / config.scenarios if config.scenarios else None)
-    groups = TalkGroups(
-        model, processor, listed, user_mind(config.user), rollout_engine(model, processor, config), config,
-        reference=Reference(model) if config.policy.kl_weight else None,
-        parts=config.loop.parts(parallel.size) // parallel.size, size=config.loop.micro_size(parallel.size),
-    )  # fmt: skip
-
-    def loss_fn(trained: nn.Module, batch: GroupBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        return grpo_loss(trained, batch, config.policy, config.rollout.temperature, config.rollout.limit)
-
-    model.train()
-    return run_stage(STAGE, model, groups, loss_fn, config.loop, out / "checkpoints", run_seed=config.seed,
-                     parallel=parallel)  # fmt: skip
+    mind = user_mind(config.user)
+    try:
+        groups = TalkGroups(
+            model, processor, listed, mind, rollout_engine(model, processor, config), config,
+            reference=Reference(model) if config.policy.kl_weight else None,
+            parts=config.loop.parts(parallel.size) // parallel.size, size=config.loop.micro_size(parallel.size),
+        )  # fmt: skip
+        model.train()
+        return run_stage(STAGE, model, groups, watched_loss(groups.alarms, config), config.loop, out / "checkpoints",
+                         run_seed=config.seed, parallel=parallel)  # fmt: skip
+    finally:
+        if isinstance(mind, SystemMind):
+            mind.close()
 
 
 def _script(talk: Conversation) -> str:

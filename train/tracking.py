@@ -61,7 +61,8 @@ LOG_NAMES: dict[str, str] = {
     "*/auxiliary": "what a mechanism in that scope asks for itself (even use of experts, a small "
     "approximation), weighted",
     "balance_loss": "how unevenly the modality experts are used, before its weight; 1 is even",
-    "valid/*": "any of these on the stage's validation sources, in eval mode, without augmentation",
+    "valid/*": "any of these on the stage's validation sources, each clip once, in eval mode, without "
+    "augmentation or invented faces",
 }
 """Name below the stage (`STAGE/NAME`) -> what it is. `*` stands for a stream, two streams or a scope; in `valid/*` for
 all other names."""

@@ -1,6 +1,6 @@
 """How a simulated user takes a reply: by its words, offline and exact, or as a language model says.
 
-    mind = user_mind("words")                  # or any system: nano's folder, openai:MODEL@URL
+    mind = user_mind("words")                  # or a system that writes what it is asked to: openai:MODEL@URL
     reaction = mind(scenario, turns, reply, emotion, rng)
 """
 
@@ -17,6 +17,12 @@ from cuewise.train.simulated_user import Analyse, Reaction, Said, Scenario
 
 LEAVES_AT = 90.0
 """Emotion from which a user who is judged by words says goodbye."""
+
+UNREADABLE = "unreadable"
+"""Reason of a reaction that no one could read."""
+
+READERS = ("cuewise", "words", "ensemble")
+"""Kinds of systems that answer every prompt with an emotion: nano is one of them."""
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _JSON = re.compile(r"\{.*\}", re.DOTALL)
@@ -38,9 +44,20 @@ Answer with one JSON object: {{"change": a number from -10 to 10, "words": "what
 "goodbye": true when you want to end the talk, "reason": "why, in a few words"}}"""
 
 
+class UserMindError(ValueError):
+    """The system that should play the user cannot."""
+
+
 def user_mind(spec: str) -> Analyse:
-    """`words`, or a system that plays the user. Raises SystemLoadError."""
-    return by_words if spec == "words" else SystemMind(load_system(spec))
+    """`words`, or a system that plays the user. Raises SystemLoadError, and UserMindError for one that cannot play."""
+    if spec == "words":
+        return by_words
+    system = load_system(spec)
+    if system.describe().get("kind") in READERS:
+        system.close()
+        raise UserMindError(f"user {spec!r} reads emotions and writes nothing else, so it cannot play a person; set "
+                            "user to `words`, an endpoint (openai:MODEL@URL) or a multimodal model of transformers")
+    return SystemMind(system)
 
 
 def by_words(
@@ -68,7 +85,8 @@ def by_words(
 
 
 class SystemMind:
-    """A language model plays the user. An answer that cannot be read changes nothing and asks to go on."""
+    """A language model plays the user. An answer that cannot be read changes nothing and asks to go on; a system that
+    fails raises UserMindError, since dialogues without a user teach nothing."""
 
     def __init__(self, system: System, max_tokens: int = 256):
         self.system, self.max_tokens, self._number = system, max_tokens, count()
@@ -83,7 +101,14 @@ class SystemMind:
         )  # fmt: skip
         ask = Ask(id=f"user{next(self._number)}", clip=None, prompt=prompt, max_tokens=self.max_tokens,
                   seed=int(rng.integers(2**31)))  # fmt: skip
-        return read_reaction(next(iter(self.system.answer([ask]))).text)
+        said = next(iter(self.system.answer([ask])))
+        if said.error is not None:
+            raise UserMindError(f"the system that plays the user failed ({said.error.code}): {said.error.message}; "
+                                "start it again, or set user to another one; training goes on from its last checkpoint")
+        return read_reaction(said.text)
+
+    def close(self) -> None:
+        self.system.close()
 
 
 def read_reaction(text: str) -> Reaction:
@@ -98,7 +123,7 @@ def read_reaction(text: str) -> Reaction:
         words = str(values.get("words") or "Go on.")
         return Reaction(float(values["change"]), words, values.get("goodbye") is True, str(values.get("reason", "")))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Reaction(0.0, "Go on.", reason="unreadable")
+        return Reaction(0.0, "Go on.", reason=UNREADABLE)
 
 
 def _words(text: str) -> list[str]:

@@ -83,7 +83,8 @@ class TextEncoder(Encoder):
         rate = self.config.dropout if self.training else 0.0
         x = self.embedded(values, mask) + self.position[: values.shape[1]]
         if self.number is not None:
-            x = x + self.number(numbers_so_far(values, self.config.numbers).to(x.dtype))
+            ids = values[..., 0].long() if values.ndim == 3 else values
+            x = x + self.number(numbers_so_far(ids, self.config.numbers).to(x.dtype))
         x = functional.dropout(x, rate) * valid
         x = x + functional.gelu(self.words(x.transpose(1, 2)).transpose(1, 2))
         for layer in self.layers:

@@ -37,7 +37,8 @@ class RetryingSystem:
         return {**self.system.describe(), "tries": self.tries, "tone": self.tone, "token_budget": self.token_budget}
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[Reply]:
-        """Replies in order; one that failed with an error is not tried again."""
+        """Replies in order. After a request that failed there is no further attempt: an answer before it counts, else
+        its error."""
         waiting = iter(asks)
         while some := list(islice(waiting, BATCH)):
             yield from self._together(some)
@@ -51,7 +52,8 @@ class RetryingSystem:
             found = list(self.system.answer(turns))
             for request, reply in zip(requests, found, strict=True):
                 replies[request.item].append(reply)
-            return [Written(reply.text, reply.usage.get("completion_tokens", 0)) for reply in found]
+            return [Written(reply.text, reply.usage.get("completion_tokens", 0), failed=reply.error is not None)
+                    for reply in found]  # fmt: skip
 
         def verify(place: int, text: str) -> list[str]:
             return reply_errors(asks[place], replies[place][-1])

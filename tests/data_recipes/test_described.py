@@ -1,9 +1,12 @@
 """Descriptions are kept by rules that are counted; planted mismatches go, and the label is explained, not guessed."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from cuewise.data_recipes.described import Described, describe, filter_described, peak_frame
+from cuewise.data_recipes.described import Described, describe, described, filter_described, peak_frame
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.systems.base import Reply, ReplyError
 
 LONG = "The corners of her mouth are raised and her cheeks are lifted while she looks at the others. " * 3
 
@@ -36,6 +39,39 @@ def test_a_judge_may_be_asked_and_the_crowd_left_out():
     assert [one.id for one in filter_described(rated, min_score=0.5).kept] == ["a"]
     against = item("d", crowd={"face": "sad"})
     assert filter_described([against], agree=0).kept and not filter_described([against]).kept
+
+
+class Answers:
+    """A system that writes one text, or fails."""
+
+    def __init__(self, text: str | None):
+        self.text = text
+
+    def answer(self, asks) -> Iterator[Reply]:
+        for ask in asks:
+            failed = ReplyError("endpoint", "the endpoint does not answer") if self.text is None else None
+            yield Reply(id=ask.id, text=self.text or "", error=failed)
+
+
+def kept_from(see: str | None = "A smile.", hear: str | None = "High.", join: str | None = LONG, crowd=()):
+    rows = [row("a", media={"image": "a.png"})]
+    readers = {f"r{i}": Answers(text) for i, text in enumerate(crowd)}
+    return filter_described(described(rows, ".", Answers(see), Answers(hear), Answers(join), readers))
+
+
+@pytest.mark.parametrize("part", ["see", "hear", "join"])
+def test_a_row_goes_when_a_system_that_describes_it_fails(part):
+    assert len(kept_from().kept) == 1
+    report = kept_from(**{part: None})
+    assert not report.kept and report.dropped == {f"`{part}` failed": 1}
+
+
+def test_a_crowd_that_fails_is_not_one_that_was_never_asked():
+    good, bad = "<answer>happy</answer>", "<answer>sad</answer>"
+    assert kept_from(crowd=[None, None]).dropped == {"nobody of the crowd voted": 1}
+    assert kept_from(crowd=["I cannot say."]).dropped == {"nobody of the crowd voted": 1}
+    assert len(kept_from(crowd=[good, None]).kept) == 1
+    assert kept_from(crowd=[bad, None]).dropped == {"the crowd disagrees": 1}
 
 
 def test_the_label_the_words_and_the_measured_face_reach_the_model_that_joins():

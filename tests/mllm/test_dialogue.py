@@ -12,6 +12,7 @@ from cuewise.mllm.dialogue import (
     DialogueUnit,
     SkipChainCRF,
     SpeakerAttention,
+    longest_stretch,
     read_dialogue,
     speaker_mask,
 )
@@ -55,6 +56,15 @@ def test_people_who_left_are_forgotten_and_too_many_at_once_are_refused():
     crowd = [*map(str, range(9)), *map(str, range(9))]
     with pytest.raises(ValueError, match="combinations of last labels; cut the dialogue"):
         crf.log_partition(torch.randn(18, 7), crowd)
+
+
+@pytest.mark.parametrize("speakers", ["abcdefghi" * 2, "abababab" * 3, "aabcbdcedfegfhgih", "abcdefghijklmnop", "a"])
+def test_the_longest_stretch_is_the_longest_that_the_sums_can_hold(speakers):
+    crf, most = chain(7), longest_stretch(speakers, 7)
+    assert torch.isfinite(crf.log_partition(torch.randn(most, 7), speakers[:most]))
+    if most < len(speakers):
+        with pytest.raises(ValueError, match="cut the dialogue"):
+            crf.log_partition(torch.randn(most + 1, 7), speakers[: most + 1])
 
 
 @pytest.mark.parametrize("past_only", [False, True])

@@ -66,6 +66,16 @@ def test_the_best_attempt_has_the_fewest_errors_and_the_next_one_is_told_of_the_
     assert feedback_text(outcome.request(None)) is None
 
 
+def test_an_attempt_that_failed_never_counts_more_than_an_answer_and_ends_the_attempts():
+    def fails_second(requests):
+        return [Written("0", 10) if r.attempt == 0 else Written("", failed=True) for r in requests]
+
+    (one,) = retry_all([2], fails_second, lambda item, text: at_least(item, text) if text else [], tries=5)
+    assert len(one.attempts) == 2 and one.best == 0 and not one.passed
+    (lost,) = retry_all([2], lambda requests: [Written("", failed=True)], lambda *_: [], tries=5)
+    assert len(lost.attempts) == 1 and lost.best == 0 and not lost.passed
+
+
 def test_tones_change_from_attempt_to_attempt_and_say_the_same_errors():
     texts = [toned_feedback(["too low"], attempt) for attempt in range(1, len(TONES) + 2)]
     assert len(set(texts)) == len(TONES) == 6 and texts[0] == texts[-1]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from cuewise.serve.errors import ApiError
+
 ROUTE, CHAT = "/v1/emotion/analyze", "/v1/chat/completions"
 
 
@@ -19,6 +21,31 @@ def test_a_malformed_answer_is_tried_again_up_to_the_limit_and_costs_are_told(cl
     timing = thrice["choices"][0]["message"]["emotion"]["timing_ms"]
     assert timing["retries"] > 0 and "retries" not in once["choices"][0]["message"]["emotion"]["timing_ms"]
     assert timing["total"] == pytest.approx(sum(value for name, value in timing.items() if name != "total"), abs=0.2)
+
+
+@pytest.mark.parametrize("code", ["prompt_too_long", "overloaded", "deadline"])
+def test_a_later_attempt_that_cannot_be_made_leaves_the_first_answer(client, monkeypatch, code):
+    from cuewise.serve import retrying
+
+    last, calls = retrying._last, []
+
+    async def fails_later(pieces):
+        calls.append(pieces)
+        if len(calls) > 1:
+            await pieces.aclose()
+            raise ApiError(code, "not this time")
+        return await last(pieces)
+
+    once = chat(client, form="explained")
+    monkeypatch.setattr(retrying, "_last", fails_later)
+    thrice = chat(client, form="explained", tries=3)
+    assert len(calls) == 2 and thrice["usage"]["completion_tokens"] == once["usage"]["completion_tokens"]
+    assert thrice["choices"][0]["message"]["content"] == once["choices"][0]["message"]["content"]
+    timing = thrice["choices"][0]["message"]["emotion"]["timing_ms"]
+    assert timing["total"] == pytest.approx(sum(value for name, value in timing.items() if name != "total"), abs=0.2)
+    calls.append("so that the first one fails")
+    answer = client.post(ROUTE, json={"transcript": "we won", "tries": 3})
+    assert answer.json()["error"]["code"] == code
 
 
 def test_an_answer_that_passes_at_once_is_the_same_as_without(client, monkeypatch):

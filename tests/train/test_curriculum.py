@@ -150,7 +150,12 @@ def test_levels_must_not_go_back():
      ({"tasks": {}}, "tasks must name shares"), ({"replay": 1.0}, "replay is a share"),
      ({"trains": []}, "must train something"),
      ({"experts": {"r": 2}, "packed": True}, "experts choose by clip, but packed rows hold several"),
-     ({"adapters": {"llm": {"r": 2}}, "experts": {"r": 2}}, "either `adapters` or `experts`")],
+     ({"adapters": {"llm": {"r": 2}}, "experts": {"r": 2}}, "either `adapters` or `experts`"),
+     ({"objective": "heads", "tasks": {"transcribe": 1.0}}, "objective `heads` does not use `tasks`; leave it out of"),
+     ({"objective": "conclude", "replay": 0.2}, r"conclude` does not use `replay`.*is for answers, affect_words"),
+     ({"objective": "conclude", "head_weight": 0.1}, "objective `conclude` does not use `head_weight`"),
+     ({"objective": "affect_words", "packed": True}, r"does not use `packed`.*is for answers, conclude"),
+     ({"objective": "contrastive", "experts": {"r": 2}}, "objective `contrastive` does not use `experts`")],
 )  # fmt: skip
 def test_impossible_stages_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

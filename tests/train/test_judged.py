@@ -14,12 +14,13 @@ from cuewise.train import critic as critic_module
 from cuewise.train.critic import CriticConfig, CriticPairs
 from cuewise.train.critique import known_facts, load_critic
 from cuewise.train.data import Mixture, MixtureConfig
-from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_logprobs, rate, run
+from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_logprobs, pair_loss, rate, run
 from cuewise.train.examples import Example, SourceConfig
 from cuewise.train.grpo import choose_parts, rollout_engine
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig, RolloutConfig
 from cuewise.train.grpo_groups import Groups
 from cuewise.train.loop import LoopConfig
+from cuewise.train.parallel import HardwareConfig
 from cuewise.train.preference_pairs import PRAISE, Pair, fault, make_pairs
 from cuewise.train.rewards import RewardError, RewardSample
 from cuewise.train.rewards.base import Entry
@@ -88,6 +89,29 @@ def test_blamed_tokens_become_unlikely_and_the_rest_of_the_answer_stays(tmp_path
     assert before > 0.3 and after < before / 4 and shared > 0.8 and kept > shared - 0.05
 
 
+def test_the_noise_of_training_blames_nobody():
+    """A judgment that says nothing: the same prompt again. Dropout alone must not look like a complaint."""
+    model, processor = tiny_model(), tiny_processor()
+    norm = model.language_model.base_model.norm
+    norm.register_forward_hook(lambda part, _, out: torch.nn.functional.dropout(out, 0.5, part.training))
+    preference = PreferenceConfig(method="cut", blame=1.01)
+    chosen = DPOConfig(name="toy", init="none", sources={"toy": SourceConfig(kind="rows")}, trains=["llm"],
+                       preference=preference, loop=loop(1))  # fmt: skip
+    source = Preferences(model, processor, pairs(), chosen, 3)
+    batch = source.batch(pairs())
+    batch.judged = [source.prompter.own(pair, list(pair.rejected)) for pair in pairs()]
+    for one in batch.judged:
+        one.prompt.answers = one.prompt.answers[1:]
+    loss, stats = pair_loss(model.train(), processor, batch, preference)
+    assert stats["blamed"] == 0 and loss.requires_grad and model.training
+
+
+@pytest.mark.parametrize("option", ["dynamic", "sft_weight"])
+def test_options_that_cut_has_no_use_for_are_refused(option):
+    with pytest.raises(ValueError, match=rf"preference\.{option} does nothing with method: cut"):
+        PreferenceConfig(method="cut", **{option: 0.5})
+
+
 def config(**changes) -> CriticConfig:
     values = {"name": "critic", "init": "none", "sources": {"toy": SourceConfig(kind="rows")},
               "corruptions": ["flipped"], "loop": loop(70, 5e-3, 4)}  # fmt: skip
@@ -140,6 +164,17 @@ def test_the_stored_critic_writes_and_scores_what_the_reward_asks(critic):
     assert praised > blamed
     with pytest.raises(ValueError, match=r"is no critic: it has no critic\.safetensors"):
         load_critic(critic / "model")
+
+
+def test_a_recipe_of_kind_critic_ends_with_a_folder_that_rewards_can_read(tmp_path, monkeypatch):
+    model, processor = tiny_model(), tiny_processor()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    monkeypatch.setattr("cuewise.train.grpo.load_source", lambda *_: examples())
+    chosen = config(init=str(tmp_path / "start"), out=str(tmp_path), loop=loop(1, size=2),
+                    hardware=HardwareConfig(device="cpu"))  # fmt: skip
+    folder = critic_module.train(chosen)
+    assert folder == tmp_path / "critic" and len(load_critic(folder)(samples())) == 2
 
 
 def test_pairs_come_with_praise_and_fault():

@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import tiny_model, tiny_processor
 
-from cuewise.mllm.systems.base import Reply
+from cuewise.mllm.systems.base import Reply, ReplyError
 from cuewise.train.grpo import choose_parts, rollout_engine
-from cuewise.train.grpo_config import PolicyConfig, RolloutConfig
-from cuewise.train.loop import LoopConfig
+from cuewise.train.grpo_config import AlarmConfig, PolicyConfig, RolloutConfig
+from cuewise.train.loop import LoopConfig, TrainingError
+from cuewise.train.parallel import HardwareConfig
 from cuewise.train.simulated_user import Reaction, Said, Scenario
-from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios
-from cuewise.train.user_minds import SystemMind, by_words, read_reaction
+from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios, train
+from cuewise.train.user_minds import SystemMind, UserMindError, by_words, read_reaction, user_mind
 
 SCENE = Scenario("a nurse", "Two people died and I feel sad.", "to be heard", "wants praise for patience", "I am sad.")
 
@@ -81,6 +83,17 @@ def test_the_emotion_of_the_user_rises(tmp_path, monkeypatch):
     assert sum(earned[-4:]) / 4 > sum(earned[:4]) / 4 + 0.08, earned
 
 
+def test_a_recipe_ends_with_a_model_on_disk(tmp_path):
+    model, processor = tiny_model(), tiny_processor()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    chosen = config(1, init=str(tmp_path / "start"), out=str(tmp_path), stored="float16", think=False, turns=2,
+                    rollout=RolloutConfig(group=2, max_tokens=3), hardware=HardwareConfig(device="cpu"))  # fmt: skip
+    folder = train(chosen)
+    assert folder == tmp_path / "toy" / "model"
+    assert torch.float16 in {value.dtype for value in load_file(folder / "model.safetensors").values()}
+
+
 def test_a_user_by_words_wants_to_be_heard():
     def change(reply: str, *before: str) -> float:
         turns = [Said("I am sad.", one) for one in (*before, reply)]
@@ -107,6 +120,62 @@ def test_a_system_plays_the_user_and_an_answer_that_cannot_be_read_changes_nothi
     assert "praise for patience" in asked[0] and "Reply: I hear you." in asked[0] and "42" in asked[0]
     for text in ("", "{}", '{"change": "much"}', "[1]", '{"change": }'):
         assert read_reaction(text).change == 0 and not read_reaction(text).goodbye
+
+
+def test_a_user_that_fails_stops_the_run_and_one_that_writes_anything_else_is_counted(tmp_path, monkeypatch, caplog):
+    class Model:
+        closed, error = 0, None
+
+        def answer(self, asks) -> Iterator[Reply]:
+            yield from (Reply(id=ask.id, text="I feel fine.", error=self.error) for ask in asks)
+
+        def close(self) -> None:
+            self.closed += 1
+
+        def describe(self) -> dict:
+            return {"kind": "openai"}
+
+    user = Model()
+    monkeypatch.setattr("cuewise.train.user_minds.load_system", lambda spec: user)
+    chosen = config(2, think=False, turns=2, user="openai:x@y", alarms=AlarmConfig(patience=2))
+    model, processor = tiny_model(), tiny_processor()
+    choose_parts(model, chosen.trains, {}, 0)
+    last = run(model, processor, {}, chosen, tmp_path / "one")
+    assert last["talk/unreadable"] == 1 == last["groups/no_spread"] and user.closed == 1
+    assert "groups/no_spread is 1 for 2 steps" in caplog.text
+    user.error = ReplyError("unreachable", "no answer from y")
+    with pytest.raises(UserMindError, match=r"plays the user failed \(unreachable\): no answer from y; start it again"):
+        run(model, processor, {}, chosen, tmp_path / "two")
+    assert user.closed == 2
+
+
+def test_a_model_that_only_reads_emotions_cannot_play_the_user(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    tiny_processor().save_pretrained(tmp_path)
+    for spec in ("words:", str(tmp_path)):
+        with pytest.raises(UserMindError, match="reads emotions and writes nothing else"):
+            user_mind(spec)
+
+
+def test_collapse_of_the_policy_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("cuewise.train.talk.user_mind", lambda spec: early)
+    model, processor = tiny_model(), tiny_processor()
+    alarms = AlarmConfig(entropy_below=100.0, entropy_above=200.0, patience=1, action="stop", no_spread_above=1.0,
+                         truncated_above=1.0)  # fmt: skip
+    chosen = config(1, think=False, turns=2, alarms=alarms)
+    choose_parts(model, chosen.trains, {}, 0)
+    with pytest.raises(TrainingError, match="entropy is"):
+        run(model, processor, {}, chosen, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"rollout": RolloutConfig(form="direct")}, {"rollout": RolloutConfig(stream_dropout=0.1)},
+     {"policy": PolicyConfig(overlong_buffer=8)}, {"policy": PolicyConfig(overlong_weight=0.5)}],
+)  # fmt: skip
+def test_options_that_a_talk_has_no_use_for_are_refused(changes):
+    with pytest.raises(ValueError, match="does nothing in a talk recipe; leave it out"):
+        config(**changes)
 
 
 def test_shipped_scenarios_are_read_and_wrong_ones_are_named(tmp_path):

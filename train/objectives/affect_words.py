@@ -26,6 +26,7 @@ from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.losses import IGNORE, next_token_loss, word_place_loss
 from cuewise.train.objectives.base import OBJECTIVES, Loss, Objective, described, padded_ids, text_vectors
+from cuewise.train.stage_losses import readings_loss, with_experts
 
 NEGATIVES = 2
 DRAWS = 64
@@ -68,13 +69,18 @@ class Explanations:
             self.by_clip.setdefault(_clip_key(row), []).append(row)
 
     def of_another_emotion(self, row: Row, generator: Generator) -> Row | None:
-        """A row of the same clip with another label where there is one, else of any clip."""
-        here = [other for other in self.by_clip[_clip_key(row)] if other.labels[:1] != row.labels[:1]]
-        return _pick(here or self.listed, generator, lambda other: other.labels[:1] != row.labels[:1])
+        """A row of the same clip with another label and another explanation where there is one, else of any clip."""
+
+        def fits(other: Row) -> bool:
+            return other.labels[:1] != row.labels[:1] and described(other) != described(row)
+
+        here = [other for other in self.by_clip[_clip_key(row)] if fits(other)]
+        return _pick(here or self.listed, generator, fits)
 
     def of_another_clip(self, row: Row, generator: Generator) -> Row | None:
-        """A row of another clip."""
-        return _pick(self.listed, generator, lambda other: _clip_key(other) != _clip_key(row))
+        """A row of another clip with another explanation: an equal one would be as right as the own."""
+        return _pick(self.listed, generator,
+                     lambda other: _clip_key(other) != _clip_key(row) and described(other) != described(row))
 
 
 def _clip_key(row: Row) -> tuple:
@@ -94,6 +100,7 @@ class AffectWords(Objective):
     """The head and the two projections of the triples."""
 
     config: AffectWordsConfig
+    uses = ("tasks", "replay", "head_weight", "experts")
 
     def __init__(self, config: AffectWordsConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)
@@ -146,6 +153,10 @@ class AffectWords(Objective):
         seen = output.encoded.streams
         stats |= {"answer_loss": loss.detach(), **batch.stats,
                   "media_rows": sum(int(stream.mask.sum()) for stream in seen.values()) / len(batch.ids)}  # fmt: skip
+        if self.head_weight:
+            loss = loss + self.head_weight * readings_loss(output.encoded, batch.targets)[0]
+        if self.experts:
+            loss, stats = with_experts(model, loss, stats)
         total = loss + sum(weight.sum() * 0.0 for weight in self.parameters())
         if self.head is not None:
             said = self.head(output.hidden_states[-1][:, :-1].float())

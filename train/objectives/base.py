@@ -54,8 +54,14 @@ class ObjectiveBatch:
 class Objective(nn.Module):
     """Base of every objective, built as ``Objective(config, model, processor)``."""
 
-    packed = False
-    """The stage's `packed`, for objectives whose batches are answers."""
+    uses: tuple[str, ...] = ()
+    """Options of a stage, of `STAGE_OPTIONS`, that this objective follows; a recipe with another one is refused."""
+
+    draws_with_model = False
+    """Whether `batch` runs the model, so that no other process can draw batches ahead."""
+
+    packed, head_weight, experts = False, 0.0, False
+    """The stage's options of these names; `experts` says whether there are any. For objectives that use them."""
 
     def __init__(self, config: Any, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__()
@@ -71,6 +77,13 @@ class Objective(nn.Module):
         """`count` samples; everything random from the generator."""
         examples, streams = drawn(mixture, count, generator)
         return ObjectiveBatch([example.row.id for example in examples], streams)
+
+    def parts(self, examples: Sequence[Example], size: int) -> list[list[Example]]:
+        """Clips of validation in batches of `size`; a last one is not left alone, since some need others to compare."""
+        cut = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
+        if size > 1 and len(cut) > 1 and len(cut[-1]) == 1:
+            cut[-2:] = [cut[-2] + cut[-1]]
+        return cut
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: Any) -> Loss:
         """Loss and what a practitioner looks at first."""

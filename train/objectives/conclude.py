@@ -20,13 +20,14 @@ from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.objectives.base import OBJECTIVES, Loss, Objective
-from cuewise.train.stage_losses import answers_loss
+from cuewise.train.stage_losses import answers_loss, with_experts
 
 
 @dataclass(kw_only=True, slots=True)
 class ConcludeConfig:
     sources: list[str] = field(default_factory=list)
-    """Sources whose readings are followed; others keep their labels. All by default."""
+    """Sources whose readings are followed; others keep their labels, those of validation too unless they have one of
+    these names. All by default."""
 
 
 @OBJECTIVES.register("conclude", ConcludeConfig)
@@ -34,6 +35,8 @@ class Conclude(Objective):
     """No weights of its own."""
 
     config: ConcludeConfig
+    uses = ("packed", "experts")
+    draws_with_model = True
 
     def __init__(self, config: ConcludeConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)
@@ -45,7 +48,7 @@ class Conclude(Objective):
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> TrainBatch:
         unknown = sorted({*self.config.sources} - {*mixture.names})
-        if unknown:
+        if unknown and not mixture.fixed:
             raise ValueError(f"options.sources names `{unknown[0]}`, but the mixture has {', '.join(mixture.names)}")
         examples = mixture.draw(count, generator)
         shown = [mixture.shown(example, generator) for example in examples]
@@ -76,4 +79,5 @@ class Conclude(Objective):
         return label is not None and reading in COMMON_LABELS and reading != label
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: TrainBatch) -> Loss:
-        return answers_loss(model, batch, 0.0, packed=self.packed)
+        loss, stats = answers_loss(model, batch, 0.0, packed=self.packed)
+        return with_experts(model, loss, stats) if self.experts else (loss, stats)

@@ -2,7 +2,8 @@
 
 `against: streams` sums InfoNCE over the pairs of streams (modality-pairwise contrastive learning; fusion happens at
 inference only). `against: text` aligns the clip with what its row says about it (VAEmo, arXiv:2505.02331; XEmoGPT's cue
-bridges, arXiv:2602.05496): the text side is the language model, which does not learn here.
+bridges, arXiv:2602.05496): the text side is the language model, which does not learn here. Clips that are described in
+the same words are not held against each other.
 """
 
 from dataclasses import dataclass, field
@@ -71,7 +72,9 @@ class Contrastive(Objective):
         examples, streams = drawn(mixture, count, generator, distinct=True)
         more: dict[str, Any] = {}
         if self.texts:
-            more["ids"], more["mask"] = padded_ids(self.processor, [described(example.row) for example in examples])
+            texts = [described(example.row) for example in examples]
+            more["ids"], more["mask"] = padded_ids(self.processor, texts)
+            more["groups"] = torch.tensor([texts.index(text) for text in texts])
         return ObjectiveBatch([example.row.id for example in examples], streams, more)
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
@@ -88,9 +91,11 @@ class Contrastive(Objective):
             known = torch.stack(list(present.values())).any(0)
             clips = clip_vectors(rows, present)[known]
             texts = self.text(text_vectors(model, batch.more["ids"], batch.more["mask"]))[known]
-            loss = to_text(clips, texts, temperature)
+            groups = batch.more["groups"].to(known.device)[known]
+            loss = to_text(clips, texts, temperature, groups)
             total = total + loss
-            stats |= {"clip-text/contrast": loss.detach(), "retrieval": retrieval_at_1(clips.detach(), texts.detach())}
+            stats |= {"clip-text/contrast": loss.detach(),
+                      "retrieval": retrieval_at_1(clips.detach(), texts.detach(), groups)}  # fmt: skip
         return total, stats
 
     def rows(

@@ -129,7 +129,7 @@ class Distil(Objective):
         states, valid, _ = encoder(*given)
         clips = functional.normalize(self.project(states.sum(1) / valid.sum(1, keepdim=True)).float(), dim=-1)
         texts = self.teacher.texts([text for text, there in zip(batch.more["texts"], rows) if there], values.device)
-        colours = 3 if values.shape[-1] >= 3 else 1
+        colours = 3 if encoder.config.colour else 1
         told = self.teacher.pictures(given[0][..., :colours], given[1])
         loss = similarity_distillation(clips @ texts.mT, told @ texts.mT, self.config.temperature)
         stats: dict[str, Any] = {"distil/loss": loss.detach(), "distil/agreement": retrieval_at_1(clips.detach(), told)}

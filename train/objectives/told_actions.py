@@ -32,7 +32,8 @@ class ToldActionsConfig:
     """Weight of the intensities' loss beside the labels'."""
 
     invented: float = 0.4
-    """Share of the samples whose intensities come each from another clip; they have no label."""
+    """Share of the samples whose intensities come each from another clip; they have no label, and validation none of
+    them."""
 
     def __post_init__(self) -> None:
         if self.weight < 0 or not 0 <= self.invented < 1:
@@ -55,7 +56,7 @@ class ToldActions(Objective):
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> ObjectiveBatch:
         examples = mixture.draw(count, generator)
-        invented = torch.rand(count, generator=generator) < self.config.invented
+        invented = torch.rand(len(examples), generator=generator) < (0.0 if mixture.fixed else self.config.invented)
         told = []
         for example, mixed in zip(examples, invented.tolist()):
             faces = mixture.draw(len(UNITS), generator) if mixed else [example] * len(UNITS)

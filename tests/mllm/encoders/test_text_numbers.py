@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cuewise.mllm.encoders.text import TextConfig, TextEncoder, numbers_so_far
+from cuewise.mllm.encoders.vad_text import VadTextConfig, VadTextEncoder
 from cuewise.mllm.tokenizer import number_ids, train_tokenizer
 
 NUMBERS = [*range(20, 31)]
@@ -27,6 +28,16 @@ def test_each_token_of_a_number_has_its_value_so_far(text, values):
     assert found[:, 0].tolist() == [float(value is not None) for value in values]
     wanted = torch.tensor([value or 0.0 for value in values]).log1p()
     torch.testing.assert_close(found[:, 1], wanted)
+
+
+def test_numbers_are_given_beside_the_places_of_words():
+    """With a lexicon an encoder gets [B, T, 4]: id and place."""
+    encoder = VadTextEncoder(VadTextConfig(vocab_size=40, width=16, vad_width=4, numbers=NUMBERS)).eval()
+    ids = ids_of("2.31 0.4")
+    mask = torch.ones(ids.shape, dtype=torch.bool)
+    placed = torch.cat([ids.unsqueeze(-1).float(), torch.full((*ids.shape, 3), torch.nan)], -1)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(placed, mask).states, encoder(ids, mask).states)
 
 
 def test_numbers_without_end_stay_finite():

@@ -50,6 +50,13 @@ def test_a_failed_request_and_a_free_question_are_not_tried_again():
         assert len(list(load_system(f"openai:M@{endpoint.url}", tries=4).answer(asks))) == len(endpoint.requests) == 2
 
 
+def test_a_later_attempt_that_fails_leaves_the_first_answer():
+    with serving(lambda body: (400, "no") if "Your last answer" in texts(body) else "She seems glad.") as endpoint:
+        reply = next(iter(load_system(f"openai:M@{endpoint.url}", tries=4).answer([Ask(id="a", clip=CLIP)])))
+        assert reply.error is None and reply.text == "She seems glad." and len(endpoint.requests) == 2
+        assert reply.usage["attempts"] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"tries": 1}, "tries must be >= 2"), ({"tries": 3, "tone": "angry"}, "tone must be one of plain, varied, none"),

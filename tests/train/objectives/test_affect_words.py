@@ -7,6 +7,7 @@ import torch
 from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.adapters.mose import MoseConfig
 from cuewise.mllm.config_tools import from_dict
 from cuewise.mllm.report import Cue
 from cuewise.mllm.taxonomy.lexicon import lexicon_at
@@ -16,7 +17,7 @@ from cuewise.train.examples import Example
 from cuewise.train.losses import IGNORE, word_place_loss
 from cuewise.train.objectives.affect_words import AffectWords, AffectWordsConfig, Explanations
 from cuewise.train.parallel import HardwareConfig, Parallel
-from cuewise.train.stages import train_stage
+from cuewise.train.stages import add_adapters, train_stage
 
 TEXTS = {"happy": "She beams with delight.", "sad": "Her gaze is empty, tears fall."}
 
@@ -49,8 +50,8 @@ def stage(steps: int, **options) -> StageConfig:
     })  # fmt: skip
 
 
-def run(config: StageConfig, folder) -> list[dict]:
-    train_stage("s", config, tiny_model(), tiny_processor(), {"a": EXAMPLES}, {}, folder, 0,
+def run(config: StageConfig, folder, model=None) -> list[dict]:
+    train_stage("s", config, model or tiny_model(), tiny_processor(), {"a": EXAMPLES}, {}, folder, 0,
                 parallel=Parallel(HardwareConfig(device="cpu")))  # fmt: skip
     return [json.loads(line) for line in (folder / "checkpoints/log.jsonl").read_text().splitlines()]
 
@@ -60,6 +61,24 @@ def test_places_and_triples_are_learnt_beside_the_answer(lexicon, tmp_path):
     for key in ("s/answer_loss", "s/vad/loss", "s/triple/loss"):
         assert sum(line[key] for line in log[-5:]) < 0.6 * sum(line[key] for line in log[:5]), key
     assert log[-1]["s/triple/right"] > 0.7 and log[0]["s/media_rows"] > 0 and log[0]["s/vad/words"] > 0
+
+
+def test_the_options_of_answers_count_here_too(tmp_path):
+    """Tasks, the heads' loss, and experts with their regulariser."""
+    from dataclasses import replace
+
+    plain = stage(1, contrast=0.0)
+    found = {}
+    for name, changes in {"plain": {}, "heads": {"head_weight": 0.5}, "tasks": {"tasks": {"transcribe": 1.0}}}.items():
+        (found[name],) = run(replace(plain, **changes), tmp_path / name)
+    assert found["heads"]["s/loss"] > found["plain"]["s/loss"]
+    assert found["heads"]["s/answer_loss"] == found["plain"]["s/answer_loss"]
+    assert found["tasks"]["s/task/fallback"] == 1
+    model, config = tiny_model(), replace(plain, trains=[], experts=MoseConfig(r=2, balance=1.0))
+    add_adapters(model, {"s": config}, 0)
+    (line,) = run(config, tmp_path / "experts", model)
+    assert line["s/loss"] == pytest.approx(line["s/answer_loss"] + line["s/balance_loss"], rel=1e-4)
+    assert line["s/balance_loss"] > 0
 
 
 def test_without_a_lexicon_there_is_no_head_and_the_rest_learns(tmp_path):
@@ -96,5 +115,9 @@ def test_wrong_explanations_are_of_another_emotion_of_the_same_clip_and_of_anoth
     for row in known.listed:
         emotion, clip = known.of_another_emotion(row, generator), known.of_another_clip(row, generator)
         assert emotion.labels != row.labels and emotion.media == row.media and clip.media != row.media
+    cue = Cue(channel="voice", observation="pitch higher")
+    same = [Row(id=f"s{i}", corpus="t", labels=[label], cues=[cue]) for i, label in enumerate(("happy", "sad", "sad"))]
+    told = Explanations({"a": [Example(row, EXAMPLES[0].tensors, 1.0, "t") for row in same]})
+    assert told.of_another_emotion(same[0], generator) is None and told.of_another_clip(same[1], generator) is None
     alone = Explanations({"a": EXAMPLES[:1]})
     assert alone.of_another_clip(alone.listed[0], generator) is None

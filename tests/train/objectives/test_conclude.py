@@ -15,7 +15,7 @@ from cuewise.train.data import Mixture
 from cuewise.train.examples import Example
 from cuewise.train.objectives.conclude import Conclude, ConcludeConfig
 from cuewise.train.parallel import HardwareConfig, Parallel
-from cuewise.train.stages import train_stage
+from cuewise.train.stages import add_adapters, train_stage
 
 
 def examples(label: str, source: str = "a", count: int = 8) -> list[Example]:
@@ -65,6 +65,25 @@ def test_sources_that_are_not_followed_keep_their_labels():
     assert {*map(concluded, others)} - {"angry"}
     with pytest.raises(ValueError, match=r"options\.sources names `c`, but the mixture has a"):
         batch_of(tiny_model(), {"a": examples("sad")}, sources=["c"])
+
+
+def test_modality_experts_learn_what_is_read_with_their_regulariser(tmp_path):
+    model = tiny_model()
+    config = stage(packed=False, trains=[], experts={"r": 2, "balance": 1.0},
+                   loop={"steps": 1, "batch_size": 4, "warmup_steps": 1, "log_every": 1})  # fmt: skip
+    add_adapters(model, {"s": config}, 0)
+    train_stage("s", config, model, tiny_processor(model.config), {"a": examples("happy")}, {}, tmp_path, 0,
+                parallel=Parallel(HardwareConfig(device="cpu")))  # fmt: skip
+    (line,) = (json.loads(line) for line in (tmp_path / "checkpoints/log.jsonl").read_text().splitlines())
+    assert line["s/loss"] == pytest.approx(line["s/answer_loss"] + line["s/balance_loss"], rel=1e-4)
+    assert line["s/balance_loss"] > 0
+
+
+def test_no_other_process_draws_what_the_model_reads(tmp_path):
+    model = tiny_model()
+    with pytest.raises(ValueError, match=r"stage 's': conclude draws its batches with the model .*batch_workers=0"):
+        train_stage("s", stage(), model, tiny_processor(model.config), {"a": examples("happy")}, {}, tmp_path, 0,
+                    parallel=Parallel(HardwareConfig(device="cpu", batch_workers=1)))  # fmt: skip
 
 
 def test_a_packed_stage_learns_to_write_what_is_read(tmp_path):

@@ -63,6 +63,21 @@ def test_turns_come_in_order_whole_and_with_their_speakers():
     assert all(label is None for label in unnamed)
 
 
+def test_of_a_dialogue_with_many_people_the_stretch_that_the_chain_can_hold_is_learnt_from():
+    model = tiny_model(heads=HEADS)
+    objective = DialogueObjective(DialogueObjectiveConfig(), model, tiny_processor(model.config))
+    crowd = [turn(0, number, "happy") for number in range(16)]
+    for number, one in enumerate(crowd):
+        one.row.speaker = f"p{number % 8}"
+    mixture = Mixture({"a": crowd}, stage().mixture, tiny_processor())
+    batch = objective.batch(mixture, 4, torch.Generator().manual_seed(0))
+    assert 4 <= batch.more["dialogues"][0] < 16
+    loss, _ = objective.loss(model, batch)
+    assert loss.isfinite()
+    stretches = objective._whole(crowd)
+    assert len(stretches) > 1 and [one for part in stretches for one in part] == crowd
+
+
 def test_a_model_without_the_head_is_told_what_to_add():
     with pytest.raises(ValueError, match=r"give the model heads: \{dialogue: \{\}\}"):
         DialogueObjective(DialogueObjectiveConfig(), tiny_model(), tiny_processor())

@@ -12,10 +12,11 @@ from cuewise.data_recipes.schema import Row
 from cuewise.mllm.config_tools import from_dict
 from cuewise.train.contrastive import similarity_distillation
 from cuewise.train.curriculum import StageConfig
+from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example
 from cuewise.train.objectives.distil import Distil, DistilConfig, Teacher
 from cuewise.train.parallel import HardwareConfig, Parallel
-from cuewise.train.stages import train_stage
+from cuewise.train.stages import PLAIN, train_stage
 
 CONV = {"family": "conv_scene", "image_size": 32, "channels": [8, 8, 8, 8], "width": 16}
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -53,6 +54,22 @@ def examples(processor) -> list[Example]:
         row = Row(id=f"e{i}", corpus="t", labels=[["happy", "sad", "angry"][i % 3]], media={"image": f"{i}.png"})
         made.append(Example(row, processor.tensors(media), 1.0, "t"))
     return made
+
+
+def test_of_grey_pictures_the_teacher_sees_the_scene_alone(teacher, monkeypatch):
+    streams = dict(tiny.tiny_config().streams)
+    grey = {"family": "scene_person", "inner": CONV | {"colour": False}}
+    streams["scene"] = streams["scene"] | {"encoder": grey}
+    model = tiny.tiny_model(streams=streams)
+    processor = tiny.tiny_processor(model.config)
+    objective = Distil(DistilConfig(teacher=teacher), model, processor)
+    seen = []
+    monkeypatch.setattr(Teacher, "pictures", lambda self, values, mask: seen.append(values) or torch.eye(12)[:6])
+    clips = examples(processor)
+    mixture = Mixture({"a": clips}, MixtureConfig(weights={"a": 1.0}, augment=PLAIN), processor)
+    batch = objective.batch(mixture, 6, torch.Generator().manual_seed(0))
+    objective.loss(model, batch)
+    assert seen[0].shape[-1] == 1 and torch.equal(seen[0], batch.streams["scene_values"][..., :1])
 
 
 def test_equal_similarities_leave_nothing_to_learn():

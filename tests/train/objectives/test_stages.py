@@ -84,6 +84,24 @@ def test_retrieval_by_text_rises_on_descriptions_and_not_on_shuffled_ones(tmp_pa
     assert mean(log, "s/retrieval", slice(-15, None)) < 0.6
 
 
+def test_clips_that_are_described_in_the_same_words_are_not_held_against_each_other():
+    from cuewise.train.data import Mixture
+
+    model = tiny_model()
+    config = stage("contrastive", ["face", "voice"], against="text")
+    objective = objective_of("s", config, model, tiny_processor(), 0)
+
+    def loss_of(*texts: str) -> tuple[float, float]:
+        clips = [example(i, reasoning=text) for i, text in enumerate(texts)]
+        mixture = Mixture({"a": clips}, config.mixture, tiny_processor())
+        batch = objective.batch(mixture, len(texts), torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            loss, stats = objective.loss(model, batch)
+        return float(loss), stats["retrieval"]
+
+    assert loss_of("a smile", "a smile", "a smile") == (0.0, 1.0) and loss_of("a smile", "tears")[0] > 0
+
+
 def test_an_interrupted_stage_goes_on_with_the_weights_of_its_objective(tmp_path):
     examples = [example(i) for i in range(6)]
     config = stage("contrastive", ["face", "voice"], steps=6)
