@@ -121,7 +121,8 @@ def test_every_line_of_a_recipe_names_something_that_exists():
                 else:
                     assert key in OPTIONS, text
     assert sum(seen.values()) > 50 and len(seen) > 15
-    assert set(OBJECTIVES.names()) <= set(re.findall(r"objective: (\w+)", PAGE))
+    of_no_published_system = {"conclude", "told_actions"}
+    assert set(OBJECTIVES.names()) - of_no_published_system <= set(re.findall(r"objective: (\w+)", PAGE))
 
 
 def test_every_command_names_something_that_exists():
