@@ -13,7 +13,8 @@ torch.set_num_threads(1)
 assert sys.argv[1] == "plain" or keep_freed_memory()
 def work():
     for _ in range(60):
-        torch.ones(2_000_000).add(1.0)
+        rows = [torch.ones(4_000_000) for _ in range(4)]
+        del rows
 work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 work()
