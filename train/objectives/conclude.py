@@ -3,7 +3,8 @@
 Heads are surer, and more often right, on the people they learnt from than on others. A language model that is taught
 on the same people learns from labels which the readings always meet, and falls behind its own heads on new people
 (RAVDESS: 0.64 written, 0.68 read). Here clips are varied until their readings waver; where the strongest reading is
-not the label, the direct answer with that reading is what has to be written, otherwise the usual one.
+not the label, the reading is what has to be written. Cues of a real clip stay and speak for it; a clip whose cues speak
+for several emotions gets the direct answer.
 
 Readings must reach the language model as they are, so `trains` leaves `fusion` and the `spoken` parts alone: while
 they train they get noise.
@@ -15,8 +16,11 @@ import torch
 from torch import Generator, Tensor
 
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label
+from cuewise.data_recipes.schema import Row
+from cuewise.data_recipes.targets import target
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.objectives.base import OBJECTIVES, Loss, Objective
@@ -55,9 +59,8 @@ class Conclude(Objective):
         readings = self.readings([one.clip for one in shown])
         texts, changed = [], 0
         for example, one, reading in zip(examples, shown, readings):
-            if self._follows(example, reading):
-                example = replace(example, row=example.row.model_copy(update={"labels": [reading]}))
-                one, changed = one._replace(form="direct"), changed + 1
+            if self._follows(example, one.clip, reading):
+                example, changed = replace(example, row=concluding(example.row, reading)), changed + 1
             texts.append(mixture.ids_and_labels(example, *one))
         batch = mixture.with_text(examples, [one.clip for one in shown], texts)
         batch.stats = {"readings/followed": changed / count}
@@ -71,13 +74,23 @@ class Conclude(Objective):
             logits: Tensor = model.encode_batch(streams).logits
         return [self._labels[index] for index in logits.argmax(-1).tolist()]
 
-    def _follows(self, example: Example, reading: str) -> bool:
-        """Whether the reading replaces the label: another one of the common labels, of a source that is followed."""
+    def _follows(self, example: Example, clip: ClipTensors, reading: str) -> bool:
+        """Whether the reading replaces what the shown streams should say: another one of the common labels, of a
+        source that is followed."""
         if self.config.sources and example.source not in self.config.sources:
             return False
-        label = common_label(example.row.labels[0]) if example.row.labels else None
+        label = common_label(target(example.row, "direct", [*clip.streams]).labels[0])
         return label is not None and reading in COMMON_LABELS and reading != label
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: TrainBatch) -> Loss:
         loss, stats = answers_loss(model, batch, 0.0, packed=self.packed)
         return with_experts(model, loss, stats) if self.experts else (loss, stats)
+
+
+def concluding(row: Row, reading: str) -> Row:
+    """The row as one that is about `reading`; without its cues where these speak for more than one emotion."""
+    spoken = {label for cue in row.cues for label in cue.supports}
+    cues = [cue.model_copy(update={"supports": [reading] if cue.supports else []}) for cue in row.cues]
+    return row.model_copy(update={
+        "labels": [reading], "votes": {}, "reasoning": None, "cues": cues if len(spoken) < 2 else [], "aus": {},
+    })  # fmt: skip

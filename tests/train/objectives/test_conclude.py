@@ -9,11 +9,13 @@ from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.schema import Row
+from cuewise.data_recipes.targets import target
 from cuewise.mllm.config_tools import from_dict
+from cuewise.mllm.report import Cue
 from cuewise.train.curriculum import StageConfig
 from cuewise.train.data import Mixture
 from cuewise.train.examples import Example
-from cuewise.train.objectives.conclude import Conclude, ConcludeConfig
+from cuewise.train.objectives.conclude import Conclude, ConcludeConfig, concluding
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.stages import add_adapters, train_stage
 
@@ -84,6 +86,17 @@ def test_no_other_process_draws_what_the_model_reads(tmp_path):
     with pytest.raises(ValueError, match=r"stage 's': conclude draws its batches with the model .*batch_workers=0"):
         train_stage("s", stage(), model, tiny_processor(model.config), {"a": examples("happy")}, {}, tmp_path, 0,
                     parallel=Parallel(HardwareConfig(device="cpu", batch_workers=1)))  # fmt: skip
+
+
+def test_cues_of_a_real_clip_stay_and_speak_for_the_reading():
+    cue = Cue(channel="voice", start=0.0, end=1.0, observation="pitch clearly higher", supports=["angry"])
+    row = Row(id="a", corpus="t", labels=["angry"], media={"audio": "x.wav"}, cues=[cue], votes={"voice": {"angry": 3}})
+    answer = target(concluding(row, "happy"), "explained", ["voice"])
+    assert answer.form == "explained" and answer.labels == ["happy"] and answer.cues[0].supports == ["happy"]
+    assert answer.cues[0].observation == "pitch clearly higher" and "angry" not in answer.reasoning
+    mixed = row.model_copy(update={"cues": [cue, cue.model_copy(update={"supports": ["sad"]})]})
+    direct = target(concluding(mixed, "happy"), "explained", ["voice"])
+    assert direct.form == "direct" and direct.labels == ["happy"]
 
 
 def test_a_packed_stage_learns_to_write_what_is_read(tmp_path):
