@@ -14,8 +14,9 @@ def keep_freed_memory() -> bool:
     """Keep what tensors free for the next ones, in place of giving it back to the system and asking for it again.
 
     A step frees and takes the same large blocks hundreds of times; each time the system must map and clear every page,
-    a tenth to a fifth of the time of a step, and more when several runs share the machine. Costs up to 1 GB of resident memory. Returns whether the C library took it: glibc
-    does; others have no such options. Options given in the environment (MALLOC_...) are overwritten.
+    a tenth to a fifth of the time of a step, and more when several runs share the machine. Costs up to 1 GB of resident
+    memory. Returns whether the C library took it: glibc does; others have no such options. Options given in the
+    environment (MALLOC_...) are overwritten.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
