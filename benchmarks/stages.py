@@ -11,14 +11,22 @@ with.
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from cuewise.eval.asking import RunConfig
+from cuewise.eval.metrics.bootstrap import paired_bootstrap
+from cuewise.eval.metrics.calibration import ece
 from cuewise.eval.report.compare import compare_folders
 from cuewise.eval.report.results import read_results
 from cuewise.eval.runner import run_suite
+from cuewise.mllm.configuration import CuewiseConfig
+from cuewise.mllm.folders import model_folder
 
 SHOWN = ("cue_f1", "cue_grounding", "ew_level1", "label_overlap", "support_rate", "well_formed", "ece")
 """Metrics of the printed table; the JSON has all."""
@@ -59,6 +67,24 @@ def differences(folder: Path, other: Path) -> dict[str, dict[str, Any]]:
                          "verdict": one.verdict} for one in found.differences}  # fmt: skip
 
 
+def calibrated(folder: Path, model: str) -> dict[str, Any]:
+    """ECE of the run, and what it would be without the model's calibration: with the temperature taken back."""
+    temperature = CuewiseConfig.from_pretrained(model_folder(model)).calibration_config.temperature
+    rows = pq.read_table(folder / "samples.parquet", columns=["scores", "parsed"]).to_pylist()
+    right = np.array([json.loads(row["scores"])["right"] for row in rows])
+    shares = [np.array([*json.loads(row["parsed"])["distribution"].values()]) for row in rows]
+    sure = {"with": np.array([max(one, default=0.0) for one in shares])}
+    sure["without"] = np.array([float((one**temperature).max() / (one**temperature).sum()) for one in shares])
+
+    def statistic(kind: str) -> Callable[[np.ndarray], float]:
+        return lambda indices: ece(right[indices].tolist(), sure[kind][indices].tolist()).value
+
+    found = paired_bootstrap(statistic("with"), statistic("without"), len(rows))
+    return {"temperature": temperature, "ece": statistic("with")(np.arange(len(rows))),
+            "ece_without": statistic("without")(np.arange(len(rows))), "difference": found.difference,
+            "low": found.low, "high": found.high, "p": found.p_value}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL[:OTHER]")
@@ -82,6 +108,9 @@ def main() -> None:
                 one = against[metric]
                 line += f"   {one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}] p {one['p']:.3f}"
             print(line)
+        gain = table[entry.name]["calibration"] = calibrated(folder, entry.model)
+        print(f"  calibration lowers ece by {-gain['difference']:.3f} [{-gain['high']:.3f}, {-gain['low']:.3f}] "
+              f"from {gain['ece_without']:.3f}, p {gain['p']:.3f}")  # fmt: skip
     if args.json:
         args.json.write_text(json.dumps({"clips": args.clips, "models": table}, indent=1) + "\n")
 
