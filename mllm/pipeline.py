@@ -140,13 +140,17 @@ class Analyzer:
         """The answers of works that the engine writes side by side."""
         requests = [self.stages.request(work, str(index)) for index, work in enumerate(works)]
         written = [Written(str(index), work.question.opening) for index, work in enumerate(works)]
-        if on_text:
+        whole = bool(works) and works[0].question.turned  # text that is turned into JSON is shown when it is done
+        if on_text and not whole:
             on_text(written[0].opening)
         for event in self.engine.generate(requests):
             written[int(event.request_id)].add(event)
-            if on_text and event.text:
+            if on_text and event.text and not whole:
                 on_text(event.text)
-        return [self.stages.conclude(work, one) for work, one in zip(works, written)]
+        answers = [self.stages.conclude(work, one) for work, one in zip(works, written)]
+        if on_text and whole:
+            on_text(answers[0].report.text)
+        return answers
 
 
 def load_model(

@@ -192,11 +192,29 @@ def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: in
         raise ApiError("invalid_request", f"tries is {options.tries}, the limit retry.tries is {settings.retry.tries}",
                        param="tries")  # fmt: skip
     text = sampling.pop("text", None) or options.question
-    return Question(
-        form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
-        channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)), guided=options.guided,
-        own_hints=options.hints, tries=options.tries, max_tokens=max_tokens, **sampling,
-    )  # fmt: skip
+    if options.statement is not None:
+        _only_a_statement(options, text, sampling)
+    try:
+        return Question(
+            form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
+            channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)),
+            guided=options.guided or options.statement is not None, own_hints=options.hints, tries=options.tries,
+            max_tokens=max_tokens, **sampling,
+        )  # fmt: skip
+    except ValueError as error:
+        param = "candidates" if str(error).startswith("candidates") else None
+        raise ApiError("invalid_request", str(error), param=param) from None
+
+
+def _only_a_statement(options: EmotionOptions, text: str | None, sampling: dict[str, Any]) -> None:
+    """Refuse what cannot stand beside a statement, whose answer is one of two words. Raises ApiError."""
+    beside = {
+        "form": "form" in options.model_fields_set, "candidates": bool(options.candidates), "question": bool(text),
+        "response_format": bool(sampling.get("schema") or sampling.get("json_object")),
+    }  # fmt: skip
+    for name in (name for name, given in beside.items() if given):
+        raise ApiError("invalid_request", f"a statement is judged with Correct or Incorrect; leave out {name}, or ask "
+                       "without the statement", param=name)  # fmt: skip
 
 
 def make_job(visit: Visit, clip: Clip, question: Question, settings: Settings, deadline_s: float | None) -> Job:

@@ -33,7 +33,7 @@ function withUnit(value, unit) {
 export function measuredText(check) {
   if (!check) return "";
   if (check.unit === OCCURRENCES && check.measured !== null) {
-    return { 0: "not among the words", 1: "said once" }[check.measured] || `said ${number(check.measured)} times`;
+    return { 0: "", 1: "said once" }[check.measured] ?? `said ${number(check.measured)} times`; // why says where else it is said
   }
   const parts = [];
   if (check.measured !== null) parts.push(`measured ${withUnit(check.measured, check.unit)}`);
@@ -47,7 +47,7 @@ export function measuredText(check) {
 export function whyText(cue) {
   if (cue.pending) return "claims are checked when the answer is complete";
   if (!cue.check) return "the observation holds no claim that is measured";
-  return cue.check.why;
+  return cue.check.why === "it is said" ? "" : cue.check.why;
 }
 
 /** Whether measured and reference can be drawn on one line. */
@@ -100,6 +100,9 @@ export function agreementText(agreement) {
   }
   return "The channels differ, but not surely enough to call it a conflict.";
 }
+
+/** What the first problem of this code says; empty where there is none. */
+export const messageOf = (report, code) => (report.problems || []).find((one) => one.code === code)?.message || "";
 
 /** The emotions of the answer, or what stands in their place. */
 export const headline = (report) => report.emotions.map((one) => one.label).join(", ") || "no emotion was named";

@@ -1,5 +1,7 @@
 """The whole road with a tiny model: two ways give one answer, absent streams say why, times add up."""
 
+import json
+
 import pytest
 import torch
 from media_samples import audio_file, sample_video
@@ -70,6 +72,25 @@ def test_the_engine_writes_what_generate_writes(analyzer, clips):
     end = analyzer.model.config.tokens["end"]
     written = written[: written.index(end)] if end in written else written
     assert "<answer>" + analyzer.processor.tokenizer.decode(written) == report.text
+
+
+def test_json_is_streamed_whole_and_is_the_report(analyzer, clips):
+    pieces: list[str] = []
+    question = Question(form="direct", json_object=True)
+    (answer,) = analyzer.answer_many([(clips[0], question)], on_text=pieces.append)
+    assert pieces == [answer.report.text]
+    assert json.loads(pieces[0])["emotions"] == [emotion.label for emotion in answer.report.emotions]
+
+
+def test_a_model_that_declares_json_writes_it_itself(analyzer, clips):
+    analyzer.model.config.writes_json = True
+    try:
+        pieces: list[str] = []
+        question = Question(form="direct", json_object=True, max_tokens=400)
+        (answer,) = analyzer.answer_many([(clips[0], question)], on_text=pieces.append)
+    finally:
+        analyzer.model.config.writes_json = False
+    assert len(pieces) > 1 and "".join(pieces) == answer.report.text and answer.report.text.startswith('{"emotions"')
 
 
 @pytest.mark.parametrize("form", ["explained", "direct"])

@@ -40,7 +40,7 @@ def cues() -> list[Cue]:
             claim=Claim(attribute="brows", direction="lowered"),
             check=Check(
                 verdict="supported", measured=2.4, unit="intensity 0-5", reference=0.5,
-                reference_kind="same_speaker_rest", why="beyond `clearly`",
+                reference_kind="same_speaker_rest", why="as much as claimed (clearly: +0.85)",
             ),
         ),
         Cue(
