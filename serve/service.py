@@ -192,7 +192,7 @@ class Service:
             code = (
                 "invalid_schema" if work.question.schema is not None and "grammar" in str(error) else "invalid_request"
             )
-            raise ApiError(code, str(error)) from None
+            raise ApiError(code, str(error), param="response_format" if code == "invalid_schema" else None) from None
         whole = work.question.turned
         try:
             if written.opening and not whole:

@@ -192,3 +192,9 @@ def test_an_answer_held_to_a_json_schema_is_read_as_json(analyzer, clips):
 def test_an_unknown_engine_is_named():
     with pytest.raises(AnalyzeError, match="unknown engine 'warp'"):
         Analyzer(tiny_model(), tiny_processor(), name="tiny", engine="warp")
+
+
+@pytest.mark.parametrize(("device", "said"), [("foo", "use cpu, cuda or cuda:NUMBER"), ("cuda:99", "use --device cpu")])
+def test_a_device_that_is_not_here_is_told_in_one_sentence(device, said):
+    with pytest.raises(AnalyzeError, match=said):
+        Analyzer.load("nano", device=device)

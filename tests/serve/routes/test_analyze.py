@@ -184,3 +184,16 @@ def test_a_statement_is_judged_and_nothing_else_can_be_asked_beside_it(client, v
     for name, value in (("form", "direct"), ("candidates", ["happy", "sad"]), ("question", "why?")):
         error = client.post(ROUTE, json={"transcript": "x", **fields, name: value}).json()["error"]
         assert error["param"] == name and f"leave out {name}" in error["message"]
+
+
+@pytest.mark.parametrize(("fields", "param", "said"), [
+    ({"start": 3, "end": 2}, "end", "end must lie after start, got 3.0 to 2.0 s"),
+    ({"words": [{"text": "we", "start": 0.4, "end": 0.2}]}, "words", "words[0] ends at 0.2 s, before it begins at 0.4 s"),
+    ({"transcirpt": "x"}, "transcirpt", "did you mean `transcript`?"),
+    ({"media": {"urll": "x"}}, "media.urll", "did you mean `media.url`?"),
+])  # fmt: skip
+def test_a_refusal_names_the_field_and_the_nearest_one(client, fields, param, said):
+    answer = client.post(ROUTE, json={"transcript": "x"} | fields)
+    error = answer.json()["error"]
+    assert answer.status_code == 400 and error["param"] == param and said in error["message"]
+    assert "clip." not in error["message"]
