@@ -139,7 +139,7 @@ def content_problems(
 
 
 def prose_against(reasoning: str, agreement: Agreement) -> str | None:
-    """Why the prose contradicts what the channels it names read each alone; None where it does not, or none is named."""
+    """Why the prose contradicts what the channels it names read alone; None where it does not."""
     for sentence in re.split(r"(?<=[.!?])\s+", reasoning):
         together, apart = _TOGETHER.search(sentence), _APART.search(sentence)
         named = [name for name in dict.fromkeys(_NAMED.findall(sentence.lower())) if name in agreement.channels]
@@ -151,7 +151,8 @@ def prose_against(reasoning: str, agreement: Agreement) -> str | None:
         if len(named) < 2 or alike == bool(together):
             continue
         read = ", ".join(f"{name} {label}" for name, label in zip(named, labels))
-        return f"the reasoning says that the channels {'agree' if together else 'disagree'}; read alone they say: {read}"
+        said = "agree" if together else "disagree"
+        return f"the reasoning says that the channels {said}; read alone they say: {read}"
     return None
 
 

@@ -57,7 +57,7 @@ class Question:
     """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 
     json_object: bool = False
-    """Give the answer of the form as a JSON object; a model that does not declare `writes_json` writes its usual text."""
+    """Give the answer as a JSON object; a model that does not declare `writes_json` writes its usual text for it."""
 
     def __post_init__(self) -> None:
         if self.form not in OPENING:
@@ -93,7 +93,7 @@ def candidate(text: str) -> str:
     """
     labels = split_labels(text)
     if len(labels) != 1 or any(sign in labels[0] for sign in "<>"):
-        raise ValueError(f"candidates: {text[:64]!r} is not one label; give each label by itself, without commas or tags")
+        raise ValueError(f"candidates: {text[:64]!r} is not one label; give each by itself, without commas or tags")
     return labels[0]
 
 

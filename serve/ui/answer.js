@@ -48,7 +48,7 @@ function certainty(report) {
   const rows = [];
   if (report.unsure) rows.push(h("p", { class: "unsure" }, icon("not_measurable"), h("span", {}, h("b", {}, "Unsure. "), whyUnsure(report))));
   if (report.confidence !== null && report.confidence !== undefined) {
-    rows.push(h("div", { class: report.unsure ? "meter doubtful" : "meter" }, h("span", {}, "confidence"), bar(report.confidence, "confidence"), h("b", {}, report.confidence.toFixed(2))));
+    rows.push(h("div", { class: report.unsure ? "meter doubtful" : "meter" }, h("span", {}, "confidence"), bar(report.confidence, "confidence"), h("b", {}, report.confidence.toFixed(2), report.unsure ? h("span", { class: "doubt" }, " unsure") : null)));
   }
   return rows;
 }

@@ -57,7 +57,9 @@ export const canDraw = (check) =>
 /** Seconds as "1.25 s", or as "2:05" where clips are long. */
 export function clock(seconds, digits = 2) {
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 60) return `${seconds.toFixed(digits)} s`;
+  const tail = digits > 1 ? 10 : 1;
+  if (Number(seconds.toFixed(digits)) < 60) return `${seconds.toFixed(digits)} s`;
+  seconds = Math.round(seconds * tail) / tail; // before it is split, or 119.97 s would read 1:60.0
   const hours = Math.floor(seconds / 3600), minutes = Math.floor((seconds % 3600) / 60);
   const rest = (seconds % 60).toFixed(digits > 1 ? 1 : 0).padStart(digits > 1 ? 4 : 2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;

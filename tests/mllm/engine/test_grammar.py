@@ -9,7 +9,14 @@ import torch
 from tiny import tiny_tokenizer
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
-from cuewise.mllm.engine.grammar import Grammars, json_grammar, number_pattern, report_grammar, span_pattern, words_grammar
+from cuewise.mllm.engine.grammar import (
+    Grammars,
+    json_grammar,
+    number_pattern,
+    report_grammar,
+    span_pattern,
+    words_grammar,
+)
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 from cuewise.mllm.engine.static import StaticEngine

@@ -188,7 +188,7 @@ def test_a_statement_is_judged_and_nothing_else_can_be_asked_beside_it(client, v
 
 @pytest.mark.parametrize(("fields", "param", "said"), [
     ({"start": 3, "end": 2}, "end", "end must lie after start, got 3.0 to 2.0 s"),
-    ({"words": [{"text": "we", "start": 0.4, "end": 0.2}]}, "words", "words[0] ends at 0.2 s, before it begins at 0.4 s"),
+    ({"words": [{"text": "we", "start": 0.4, "end": 0.2}]}, "words", "words[0] ends at 0.2 s, before it begins"),
     ({"transcirpt": "x"}, "transcirpt", "did you mean `transcript`?"),
     ({"media": {"urll": "x"}}, "media.urll", "did you mean `media.url`?"),
 ])  # fmt: skip
