@@ -27,7 +27,7 @@ from cuewise.eval.metrics.cues import cue_counts
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.pipeline import Analyzer
-from cuewise.mllm.report import Cue, EmotionReport
+from cuewise.mllm.report import PROBLEM_TEXT, Cue, EmotionReport
 
 SETS = {
     "emodb": ("emodb", "emodb", "dev"), "ravdess": ("ravdess", "ravdess_speech", "dev"),
@@ -70,7 +70,7 @@ def ask(analyzer: Analyzer, clips: Sequence[Clip], merge_calm: bool) -> Answers:
             continue
         cues.append(list(report.cues))
         checks.update(cue.check.verdict if cue.check else "unchecked" for cue in report.cues)
-        formed += not report.problems and report.form == "explained"
+        formed += report.form == "explained" and not PROBLEM_TEXT.keys() & {one.code for one in report.problems}
         first = report.emotions[0].label if report.emotions else ""
         written.append(common_label(first) or first if first else "")
         heads.append(max(report.distribution, key=report.distribution.get) if report.distribution else "")

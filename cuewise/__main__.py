@@ -46,11 +46,36 @@ def run(argv: list[str]) -> int:
         hint = f"did you mean `{near[0]}`?" if near else f"commands: {', '.join(COMMANDS)}"
         raise UserError(f"there is no command `{command}`; {hint}")
     parser = build_parser(command)
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    take_rest(parser, args, rest)
     if args.command is None:
         parser.print_help()
         return EXIT_OK
     return import_module(f"cuewise.commands.{args.command}").run(args)
+
+
+def take_rest(parser: argparse.ArgumentParser, args: argparse.Namespace, rest: list[str]) -> None:
+    """Words that stand behind options join the list they belong to, e.g. key=value; all else is a UserError."""
+    inner = innermost(parser, args)
+    wrong = next((word for word in rest if word.startswith("-") and word != "--"), None)
+    lists = [action for action in inner._actions if not action.option_strings and action.nargs in ("*", "+")]
+    words = [word for word in rest if word != "--"]
+    if wrong is None and lists:
+        setattr(args, lists[-1].dest, [*(getattr(args, lists[-1].dest) or []), *words])
+    elif wrong is not None or words:
+        known = [name.removeprefix("--") for action in inner._actions for name in action.option_strings]
+        given = wrong.partition("=")[0] if wrong else words[0]
+        near = get_close_matches(given.removeprefix("--"), known, n=1) if wrong else []
+        hint = f"did you mean `--{near[0]}`?" if near else f"see `{inner.prog} --help`"
+        raise UserError(f"there is no option `{given}`; {hint}" if wrong else f"`{given}` is one word too many; {hint}")
+
+
+def innermost(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the command, and of its job, that a command line has chosen."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and getattr(args, action.dest, None) in action.choices:
+            return innermost(action.choices[getattr(args, action.dest)], args)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """From the arguments of `cuewise analyze` to `Clip`s: files, folders, words alone, and what is known about them."""
 
 import argparse
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def clips_from_args(args: argparse.Namespace) -> list[Clip]:
             raise UserError(f"{' and '.join(given)} belong to one clip, but {len(paths)} clips were given")
     if args.transcript is not None and args.subtitles is not None:
         raise UserError("--transcript and --subtitles both say what is spoken; give one of them")
+    check_span(args.start, args.end)
     shared = {"start": args.start, "end": args.end, "context": args.context, "person": person(args.person)}
     try:
         if args.text is not None:
@@ -50,6 +52,15 @@ def clips_from_args(args: argparse.Namespace) -> list[Clip]:
         return [Clip(path=path, audio=args.audio, **shared, **known) for path in (paths or [None])]
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def check_span(start: float | None, end: float | None) -> None:
+    """Refuse a span that no file can have, in the words of the command line. Raises UserError."""
+    for option, value in (("--start", start), ("--end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{option} must be a number of seconds from 0, got {value:g}")
+    if start is not None and end is not None and end <= start:
+        raise UserError(f"--end must lie after --start, got --start {start:g} --end {end:g}")
 
 
 def expand(names: Iterable[str]) -> list[Path]:

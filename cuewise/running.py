@@ -6,6 +6,8 @@ from typing import Any
 
 from cuewise.errors import EXIT_OK, EXIT_USER, UserError
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.media.faces import DetectorError
+from cuewise.mllm.media.transcribe import TranscriberError
 from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
 from cuewise.mllm.report import EmotionReport
 from cuewise.outputs import Outputs, Writer
@@ -31,7 +33,7 @@ def report_on(clips: Sequence[Clip], outputs: Outputs, *, form: str = "explained
                     progress.update()
                     if outputs.html:
                         results.append(result)
-    except AnalyzeError as error:
+    except (AnalyzeError, DetectorError, TranscriberError) as error:
         raise UserError(str(error)) from error
     if outputs.html:
         _write_page(results, clips, outputs)

@@ -15,8 +15,10 @@ from cuewise.wording import (
     agreement_text,
     check_text,
     headline,
+    message_of,
     span_text,
     stream_text,
+    unsure_text,
     verdict,
 )  # fmt: skip
 
@@ -89,13 +91,12 @@ def _answer(report: EmotionReport, width: int, paint: Paint) -> list[str]:
     facts = []
     if report.confidence is not None:
         facts.append(f"confidence {report.confidence:.2f}" + (" (unsure)" if report.unsure else ""))
-    elif report.unsure:
-        facts.append("unsure")
     if report.valence is not None:
         facts.append(f"valence {report.valence:+.2f} ({'pleasant' if report.valence >= 0 else 'unpleasant'})")
     if report.arousal is not None:
         facts.append(f"arousal {report.arousal:+.2f} ({'active' if report.arousal >= 0 else 'calm'})")
     lines += textwrap.wrap(" · ".join(facts), width)
+    lines += [paint(line, "warn") for line in textwrap.wrap(_safe(unsure_text(report)), width)]
     if report.withheld:
         lines += textwrap.wrap(f"withheld by policy: {_safe(', '.join(report.withheld))}", width)
     return lines
@@ -157,7 +158,10 @@ def _channels(report: EmotionReport, width: int, paint: Paint) -> list[str]:
 def _reasoning(report: EmotionReport, width: int, paint: Paint) -> list[str]:
     if not report.reasoning:
         return []
-    return [paint("Reasoning", "bold"), *("  " + part for part in textwrap.wrap(_safe(report.reasoning), width - 2))]
+    lines = [paint("Reasoning", "bold"), *("  " + part for part in textwrap.wrap(_safe(report.reasoning), width - 2))]
+    against = message_of(report, "prose_disagrees")
+    marked = textwrap.wrap(_safe(f"! {against}"), width - 2) if against else []
+    return lines + [paint("  " + part, "warn") for part in marked]
 
 
 def _streams(report: EmotionReport, width: int, paint: Paint) -> list[str]:

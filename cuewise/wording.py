@@ -51,7 +51,8 @@ def check_text(check: Check | None) -> str:
         return "the observation holds no claim that is measured"
     parts = []
     if check.unit == OCCURRENCES and check.measured is not None:
-        return {0: "not among the words", 1: "said once"}.get(check.measured, f"said {number(check.measured)} times")
+        said = {0: "", 1: "said once"}.get(check.measured, f"said {number(check.measured)} times")
+        return f"{said} ({check.why})" if said and check.why not in ("", "it is said") else said or check.why
     if check.measured is not None:
         parts.append(f"measured {with_unit(check.measured, check.unit)}")
     if check.reference is not None:
@@ -96,6 +97,21 @@ def agreement_text(agreement: Agreement) -> str:
     if len(set(labels.values())) == 1:
         return f"{_listed(list(labels))} agree on {next(iter(labels.values()))}."
     return "The channels differ, but not surely enough to call it a conflict."
+
+
+def message_of(report: EmotionReport, code: str) -> str:
+    """What the first problem of this code says; empty where there is none."""
+    return next((problem.message for problem in report.problems if problem.code == code), "")
+
+
+def unsure_text(report: EmotionReport) -> str:
+    """Why an answer is to be taken as a guess; empty where it is not."""
+    if not report.unsure:
+        return ""
+    if not report.emotions:
+        return "The model is unsure about this clip: no emotion was named."
+    astray = message_of(report, "not_what_is_read")
+    return f"Unsure: {astray or 'no emotion clearly leads'}. Take the answer as a guess."
 
 
 def headline(report: EmotionReport) -> str:

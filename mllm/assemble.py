@@ -4,7 +4,9 @@ docs/answer-format.md has the table of fields and sources that this file impleme
 """
 
 import math
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.evidence.measure import signals
@@ -13,6 +15,7 @@ from cuewise.mllm.media.types import Media
 from cuewise.mllm.report import (
     CHANNELS,
     PROBLEM_TEXT,
+    READING_PROBLEM_TEXT,
     Agreement,
     Channel,
     ChannelReading,
@@ -28,10 +31,18 @@ from cuewise.mllm.report import (
 from cuewise.mllm.taxonomy import flagged, nearest_common, same_core
 
 CONFLICT_ABOVE = 0.5
-"""Two channels conflict only when both are at least this sure."""
+"""Two channels conflict, and an answer follows a channel, only where it is at least this sure."""
+
+READ_SHARE = 0.5
+"""An answer whose class has less than this share of the top class's probability is not what the streams read."""
 
 NO_SIDE = frozenset({"neutral", "calm"})
 """A channel that shows nothing in particular contradicts nobody."""
+
+_TOGETHER = re.compile(r"\b(?:agree|point the same way|fit together)\b", re.IGNORECASE)
+_APART = re.compile(r"\b(?:disagree|conflict)\b", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:not|no|never|hardly|without)\b|n't\b", re.IGNORECASE)
+_NAMED = re.compile(rf"\b({'|'.join(CHANNELS)})\b", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -53,29 +64,96 @@ class Answered:
     va: tuple[float, float] | None
     tokens: dict[str, int]
     timing_ms: dict[str, float] = field(default_factory=dict)
+    candidates: Sequence[str] = ()
+    """Labels the answer had to choose from."""
+
+    untrained: str | None = None
+    """What was asked for that the model was not trained for."""
 
 
 def build_report(found: Answered, abstain_below: float = 0.0) -> EmotionReport:
     """The report of one clip."""
     media, answer = found.media, found.answer
     shown = [label for label in answer.labels if not flagged(label)]
+    distribution = among(found.distribution, found.candidates)
+    found = replace(found, distribution=distribution)
     confidence = answer.confidence
-    if confidence is None and found.distribution:
-        confidence = max(found.distribution.values())
+    if confidence is None and distribution:
+        confidence = max(distribution.values())
+    confidence = confidence if shown else None
+    agreement = agree(found.channels, shown)
+    said = content_problems(answer, shown, distribution, agreement, found.candidates)
+    if found.untrained:
+        why = f"the model does not declare that it was trained for {found.untrained}; take the answer as a guess"
+        said.append(Problem(code="untrained_task", message=why))
+    astray = any(problem.code == "not_what_is_read" for problem in said)
     return EmotionReport(
         model=found.model, clip=found.name, start=media.start_s, duration=media.duration_s, form=answer.form,
         emotions=[score_label(label, found) for label in shown],
-        distribution=found.distribution,
+        distribution=distribution,
         valence=found.va[0] if found.va else None, arousal=found.va[1] if found.va else None,
-        confidence=confidence, unsure=confidence is None or confidence < abstain_below,
-        agreement=agree(found.channels, shown), cues=found.cues, reasoning=answer.reasoning,
+        confidence=confidence, unsure=confidence is None or confidence < abstain_below or astray,
+        agreement=agreement, cues=found.cues, reasoning=answer.reasoning,
         words=media.words, streams=stream_infos(found), tracks=tracks(media),
-        signals=signals(found.measurements),
+        signals=signals(found.measurements, [cue.claim for cue in found.cues if cue.channel == "face" and cue.claim]),
         withheld=[label for label in answer.labels if flagged(label)],
         timing_ms=found.timing_ms,
-        problems=[*media.problems, *(Problem(code=code, message=PROBLEM_TEXT[code]) for code in answer.problems)],
+        problems=[*media.problems, *(Problem(code=code, message=PROBLEM_TEXT[code]) for code in answer.problems),
+                  *said],
         text=found.completion.text,
     )  # fmt: skip
+
+
+def among(distribution: dict[str, float], candidates: Sequence[str]) -> dict[str, float]:
+    """The classes that the candidates belong to, with shares that add up to 1.
+
+    Whole where the candidates belong to fewer than two classes: there is then nothing to choose between.
+
+    >>> among({"happy": 0.5, "sad": 0.3, "angry": 0.2}, ["joy", "sad"])
+    {'happy': 0.625, 'sad': 0.375}
+    """
+    classes = {nearest_common(label) for label in candidates} & distribution.keys()
+    total = sum(distribution[name] for name in classes)
+    if len(classes) < 2 or total <= 0:
+        return distribution
+    return {name: round(share / total, 6) for name, share in distribution.items() if name in classes}
+
+
+def content_problems(
+    answer: ParsedAnswer, shown: list[str], distribution: dict[str, float], agreement: Agreement,
+    candidates: Sequence[str],
+) -> list[Problem]:  # fmt: skip
+    """What an answer says that the readings of the same clip, or the question, do not bear out."""
+    problems = []
+    own = distribution.get(nearest_common(shown[0]) or "") if shown else None
+    top = max(distribution, key=distribution.get) if distribution else None
+    if own is not None and own < READ_SHARE * distribution[top]:
+        problems.append(("not_what_is_read", f"the answer says {shown[0]} ({own:.2f}), but the streams read {top} "
+                         f"({distribution[top]:.2f})"))  # fmt: skip
+    off = [label for label in answer.labels if candidates and label not in map(str.lower, candidates)]
+    if off:
+        problems.append(("off_list", f"{READING_PROBLEM_TEXT['off_list']}: {', '.join(off)}"))
+    if why := prose_against(answer.reasoning, agreement):
+        problems.append(("prose_disagrees", why))
+    return [Problem(code=code, message=message) for code, message in problems]
+
+
+def prose_against(reasoning: str, agreement: Agreement) -> str | None:
+    """Why the prose contradicts what the channels it names read alone; None where it does not."""
+    for sentence in re.split(r"(?<=[.!?])\s+", reasoning):
+        together, apart = _TOGETHER.search(sentence), _APART.search(sentence)
+        named = [name for name in dict.fromkeys(_NAMED.findall(sentence.lower())) if name in agreement.channels]
+        if _NOT.search(sentence) or bool(together) == bool(apart):
+            continue
+        named = named if len(named) > 1 else list(agreement.channels)
+        labels = [agreement.channels[name].label for name in named]
+        alike = all(same_core(first, second) for i, first in enumerate(labels) for second in labels[i + 1 :])
+        if len(named) < 2 or alike == bool(together):
+            continue
+        read = ", ".join(f"{name} {label}" for name, label in zip(named, labels))
+        said = "agree" if together else "disagree"
+        return f"the reasoning says that the channels {said}; read alone they say: {read}"
+    return None
 
 
 def score_label(label: str, found: Answered) -> Emotion:
@@ -113,7 +191,8 @@ def agree(channels: dict[Channel, ChannelReading], labels: list[str]) -> Agreeme
     ]
     first = labels[0] if labels else None
     named = {first, nearest_common(first)} if first else set()
-    followers = [name for name, reading in channels.items() if reading.label in named]
+    followers = [name for name, reading in channels.items()
+                 if reading.label in named and reading.score >= CONFLICT_ABOVE]  # fmt: skip
     followed = max(followers, key=lambda name: channels[name].score, default=None)
     return Agreement(channels=channels, conflict=bool(conflicting), conflicting=conflicting, followed=followed)
 

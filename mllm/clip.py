@@ -4,6 +4,7 @@ A clip names its media in exactly one way (file, bytes or arrays), or none of th
 this type works on what `cuewise.mllm.media` decodes from it.
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -81,10 +82,16 @@ class Clip:
             raise ValueError("clip.samples needs clip.sample_rate in Hz")
         if self.samples is not None and self.audio is not None:
             raise ValueError("a clip takes its sound from one place, got samples and audio; keep one")
-        if self.start is not None and self.start < 0:
-            raise ValueError(f"clip.start must be >= 0 s, got {self.start}")
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"clip.{name} must be a number of seconds from 0, got {value:g}")
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise ValueError(f"clip.end must lie after clip.start, got {self.start} to {self.end} s")
+        for number, word in enumerate(self.words):
+            if word.start is not None and word.end is not None and word.end < word.start:
+                raise ValueError(f"clip.words[{number}] ends at {word.end:g} s, before it begins at {word.start:g} s; "
+                                 "swap its times, or leave them out")  # fmt: skip
         box = self.person_box
         if box is not None and (len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]):
             raise ValueError(f"clip.person_box must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {box}")

@@ -43,6 +43,8 @@ class CuewiseConfig(PreTrainedConfig):
         features: `MelConfig` as a mapping.
         tokens: `TokenIds` as a mapping; by default the ids of a tokenizer made by `train_tokenizer`.
         calibration: `CalibrationConfig` as a mapping.
+        writes_json: whether the model was trained to answer in JSON; else its text answers are turned into JSON.
+        tasks: what it was trained for beside emotions, e.g. ``["statement"]``; answers to others are marked.
     """
 
     model_type = "cuewise"
@@ -55,6 +57,8 @@ class CuewiseConfig(PreTrainedConfig):
     features: dict | None = None
     tokens: dict | None = None
     calibration: dict | None = None
+    writes_json: bool = False
+    tasks: list | None = None
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -71,6 +75,7 @@ class CuewiseConfig(PreTrainedConfig):
         self.prefusion = FUSIONS.resolve(plan.prefusion if plan else self.prefusion or {"name": "none"}, "prefusion")
         self.heads = asdict(from_dict(HeadsConfig, self.heads or {}, "heads."))
         self.calibration = asdict(from_dict(CalibrationConfig, self.calibration or {}, "calibration."))
+        self.tasks = list(self.tasks or [])
         self.tie_word_embeddings = bool(getattr(self.text_config, "tie_word_embeddings", False))
         super().__post_init__(**kwargs)
 
@@ -116,7 +121,8 @@ def _text_config(values: dict | PreTrainedConfig | None) -> PreTrainedConfig:
 
 def _check_options(options: dict[str, Any]) -> None:
     """Raise ValueError for an option neither this class nor the library knows, with the nearest one."""
-    own = ("text_config", "streams", "prefusion", "heads", "features", "tokens", "calibration")
+    own = ("text_config", "streams", "prefusion", "heads", "features", "tokens", "calibration", "writes_json",
+           "tasks")
     library = {*PreTrainedConfig().to_dict(), *GenerationConfig().to_dict(), "attn_implementation", "torch_dtype",
                "num_labels", "name_or_path", "output_attentions", "auto_map", "quantization_config", "use_cache",
                "experts_implementation", "per_layer_config", "model_type", "transformers_version"}  # fmt: skip

@@ -1,6 +1,7 @@
 """Answers as JSON: the schema of our own report form, the grammar of a question, and how such an answer is read.
 
-JSON is only ever written under a grammar, so its shape is certain unless the answer was cut off by its length.
+JSON is only ever written under a grammar, so its shape is certain unless the answer was cut off by its length. A model
+that was not trained to write JSON answers in its usual text, which `render_json` turns into the same object.
 """
 
 import json
@@ -9,11 +10,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from cuewise.mllm.question import Question
-from cuewise.mllm.report import CHANNELS, MAX_LABEL_CHARS, MAX_LABELS, Cue, ParsedAnswer, parse, render_cue
+from cuewise.mllm.report import (
+    CHANNELS,
+    MAX_LABEL_CHARS,
+    MAX_LABELS,
+    Cue,
+    EmotionReport,
+    ParsedAnswer,
+    parse,
+    render_cue,
+)
 
 MAX_CUES = 12
+MAX_SUPPORTS = 4
 MAX_OBSERVATION_CHARS = 160
 MAX_REASONING_CHARS = 400
+JUDGEMENTS = ("Correct", "Incorrect")
+"""Answers to a statement."""
+
 CALLER_CHARS, CALLER_ITEMS, CALLER_NUMBER = 80, 4, 9999
 """Limits of texts, lists and numbers in schemas of callers that name none."""
 
@@ -30,7 +44,7 @@ def report_schema(explained: bool = True, channels: Sequence[str] = CHANNELS) ->
         cue = {
             "channel": {"enum": list(channels) or list(CHANNELS)}, "start": span, "end": span,
             "observation": {"type": "string", "minLength": 1, "maxLength": MAX_OBSERVATION_CHARS},
-            "supports": {"type": "array", "items": label, "maxItems": 4},
+            "supports": {"type": "array", "items": label, "maxItems": MAX_SUPPORTS},
         }  # fmt: skip
         properties["cues"] = {"type": "array", "maxItems": MAX_CUES, "items": _object(cue)}
         properties["reasoning"] = {"type": "string", "maxLength": MAX_REASONING_CHARS}
@@ -71,20 +85,51 @@ def bounded(schema: Any) -> Any:
     return closed
 
 
-def grammar_of(question: Question, duration_s: float | None, channels: Sequence[str]) -> Any:
-    """What the engine holds the answer to: a JSON schema, the grammar of the text form, or None."""
+def grammar_of(
+    question: Question, duration_s: float | None, channels: Sequence[str], knows_tags: bool = True
+) -> Any:  # fmt: skip
+    """What the engine holds the answer to: a JSON schema, the grammar of the text form, or None.
+
+    Candidates hold the labels of every answer, where the tokenizer knows the tags between which they stand.
+    """
     if question.schema is not None:
         return bounded(question.schema)
-    if not question.guided:
+    if not question.guided and not (question.candidates and knows_tags and question.statement is None):
         return None
-    from cuewise.mllm.engine.grammar import report_grammar
+    from cuewise.mllm.engine.grammar import report_grammar, words_grammar
 
-    return report_grammar(question.form, duration_s, channels)
+    if question.statement is not None:
+        return words_grammar(JUDGEMENTS)
+    return report_grammar(
+        question.form, duration_s, channels, candidates=question.candidates, free=not question.guided
+    )
+
+
+def render_json(report: EmotionReport) -> str:
+    """The answer of a report as the object of `report_schema`, within its limits.
+
+    An answer that names no emotion has an empty list and a `confidence` of null.
+    """
+    found: dict[str, Any] = {}
+    if report.form != "direct":
+        found["cues"] = [
+            {"channel": cue.channel, "start": cue.start, "end": cue.end,
+             "observation": cue.observation[:MAX_OBSERVATION_CHARS], "supports": cue.supports[:MAX_SUPPORTS]}
+            for cue in report.cues[:MAX_CUES]
+        ]  # fmt: skip
+        found["reasoning"] = report.reasoning[:MAX_REASONING_CHARS]
+    found |= {"emotions": [emotion.label for emotion in report.emotions], "confidence": report.confidence}
+    return json.dumps(found, ensure_ascii=False)
 
 
 def read_answer(text: str, question: Question, length: float | None) -> ParsedAnswer:
     """The answer to `question`; `length` is that of the clip in seconds. Never raises."""
-    return parse(text, length) if question.schema is None else read_json(text, length)
+    if question.schema is not None:
+        return read_json(text, length)
+    answer = parse(text, length)
+    if question.statement is not None and text.strip() in JUDGEMENTS:
+        answer.problems = []  # a judgement has no tags
+    return answer
 
 
 def read_json(text: str, length: float | None = None) -> ParsedAnswer:

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cuewise.mllm.attention import set_attention
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.base import Engine
@@ -140,13 +142,17 @@ class Analyzer:
         """The answers of works that the engine writes side by side."""
         requests = [self.stages.request(work, str(index)) for index, work in enumerate(works)]
         written = [Written(str(index), work.question.opening) for index, work in enumerate(works)]
-        if on_text:
+        whole = bool(works) and works[0].question.turned  # text that is turned into JSON is shown when it is done
+        if on_text and not whole:
             on_text(written[0].opening)
         for event in self.engine.generate(requests):
             written[int(event.request_id)].add(event)
-            if on_text and event.text:
+            if on_text and event.text and not whole:
                 on_text(event.text)
-        return [self.stages.conclude(work, one) for work, one in zip(works, written)]
+        answers = [self.stages.conclude(work, one) for work, one in zip(works, written)]
+        if on_text and whole:
+            on_text(answers[0].report.text)
+        return answers
 
 
 def load_model(
@@ -161,6 +167,7 @@ def load_model(
         folder = model_folder(model)
     except ModelNotFoundError as error:
         raise AnalyzeError(str(error)) from error
+    check_device(device)
     try:
         loaded = CuewiseForConditionalGeneration.from_pretrained(folder).to(device)
         processor = CuewiseProcessor.from_pretrained(folder)
@@ -186,6 +193,17 @@ def load_model(
         except ValueError as error:
             raise AnalyzeError(str(error)) from error
     return loaded, processor, name
+
+
+def check_device(name: str) -> None:
+    """Raise AnalyzeError for a device that does not exist, or is not here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise AnalyzeError(f"device {name!r} does not exist; use cpu, cuda or cuda:NUMBER") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        seen = f"{torch.cuda.device_count()} seen" if torch.cuda.is_available() else "none was found"
+        raise AnalyzeError(f"device {name!r} needs a GPU that torch can use ({seen}); use --device cpu")
 
 
 def make_engine(name: str, stages: Stages, **options: Any) -> Engine:

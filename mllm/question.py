@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cuewise.mllm.report import CHANNELS, EmotionReport
+from cuewise.mllm.report import CHANNELS, EmotionReport, split_labels
 
 Form = Literal["explained", "direct"]
 MAX_TOKENS = {"explained": 320, "direct": 64}
@@ -21,7 +21,7 @@ class Question:
     """Replaces the standard question."""
 
     candidates: tuple[str, ...] = ()
-    """Labels to choose from; open vocabulary without."""
+    """Labels to choose from, spelled as answers spell them; the answer names no other. Open vocabulary without."""
 
     statement: str | None = None
     """A statement to be judged; the answer is then free text without the tags of a form."""
@@ -56,6 +56,9 @@ class Question:
     schema: dict[str, Any] | None = None
     """JSON schema of the answer, instead of the text of the form; see `cuewise.mllm.json_answer`."""
 
+    json_object: bool = False
+    """Give the answer as a JSON object; a model that does not declare `writes_json` writes its usual text for it."""
+
     def __post_init__(self) -> None:
         if self.form not in OPENING:
             raise ValueError(f"question.form must be explained or direct, got {self.form!r}")
@@ -64,6 +67,7 @@ class Question:
         unknown = [name for name in self.channels or () if name not in CHANNELS]
         if unknown:
             raise ValueError(f"unknown channel {unknown[0]!r}; channels are {', '.join(CHANNELS)}")
+        object.__setattr__(self, "candidates", tuple(dict.fromkeys(map(candidate, self.candidates))))
 
     @property
     def limit(self) -> int:
@@ -71,9 +75,26 @@ class Question:
         return self.max_tokens or (JSON_TOKENS if self.schema is not None else MAX_TOKENS[self.form])
 
     @property
+    def turned(self) -> bool:
+        """Whether the answer is text that is turned into JSON when it is complete."""
+        return self.json_object and self.schema is None
+
+    @property
     def opening(self) -> str:
         """Text the answer begins with."""
         return "" if self.statement or self.schema is not None else OPENING[self.form]
+
+
+def candidate(text: str) -> str:
+    """A candidate as an answer spells it. Raises ValueError for what is not one label.
+
+    >>> candidate(" Happy ")
+    'happy'
+    """
+    labels = split_labels(text)
+    if len(labels) != 1 or any(sign in labels[0] for sign in "<>"):
+        raise ValueError(f"candidates: {text[:64]!r} is not one label; give each by itself, without commas or tags")
+    return labels[0]
 
 
 @dataclass(kw_only=True, slots=True)

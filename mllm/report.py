@@ -39,6 +39,14 @@ PROBLEM_TEXT = {
     "bad_confidence": "the confidence is no number from 0 to 1",
     "too_many_labels": "more than 16 labels were written",
 }
+READING_PROBLEM_TEXT = {
+    "not_what_is_read": "the answer is not what the streams read",
+    "off_list": "a label of the answer is not among the candidates",
+    "prose_disagrees": "the reasoning says of the channels what their readings do not",
+    "untrained_task": "the model does not declare that it was trained for this; take the answer as a guess",
+}
+"""Problems of what an answer says, beside those of its form; the messages of a report add what was found."""
+
 MAX_LABELS = 16
 MAX_LABEL_CHARS = 64
 TIME_SLACK_S = 0.05

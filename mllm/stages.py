@@ -19,7 +19,7 @@ from cuewise.mllm.evidence.check import check_cues
 from cuewise.mllm.evidence.measure import measure
 from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.hints import HintConfig, cue_words, hint_block
-from cuewise.mllm.json_answer import grammar_of, read_answer
+from cuewise.mllm.json_answer import grammar_of, read_answer, render_json, report_schema
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
@@ -28,6 +28,7 @@ from cuewise.mllm.prompts import Prompt, build, text_of
 from cuewise.mllm.question import Answer, Question
 from cuewise.mllm.report import CHANNELS, ChannelReading, EmotionReport
 from cuewise.mllm.tensors import ClipTensors
+from cuewise.mllm.tokenizer import TAG_TOKENS
 
 STAGES = ("queue", "decode", "measure", "encode", "prefill", "generate")
 """Parts of `timing_ms`; they add up to its `total`. `queue` is the time in which nothing was done for the clip. `hints`
@@ -91,6 +92,7 @@ class Stages:
         self.hint_config = HintConfig()
         self.max_length = getattr(model.config.text_config, "max_position_embeddings", 4096)
         self.end_ids = [model.config.tokens["end"]]
+        self.knows_tags = set(TAG_TOKENS) <= processor.tokenizer.get_vocab().keys()
 
     def measure(self, clip: Clip, question: Question, media: Media, taken: float) -> Work:
         """Words, measurements and tensors of decoded media."""
@@ -128,6 +130,9 @@ class Stages:
         if work.question.own_hints and work.question.hints is None:
             with timed(work, "hints"):
                 work.question = replace(work.question, hints=self.hints(work))
+        if work.question.json_object and self.model.config.writes_json:
+            schema = report_schema(work.question.form == "explained", self._channels(work))
+            work.question = replace(work.question, schema=schema)
         question = work.question
         with timed(work, "prefill"):
             work.prompt = prompt_of(work.media, work.tensors, question)
@@ -141,7 +146,7 @@ class Stages:
             )  # fmt: skip
             work.prompt_tokens = len(ids) + len(opening)
             kinds = self.kinds(ids, len(opening))
-            grammar = grammar_of(question, work.media.duration_s or None, self._channels(work))
+            grammar = grammar_of(question, work.media.duration_s or None, self._channels(work), self.knows_tags)
         return EngineRequest(
             id=key, segments=[rows, opening] if opening else [rows], kinds=kinds, sampling=sampling,
             deadline_s=deadline_s, grammar=grammar,
@@ -164,9 +169,12 @@ class Stages:
                 name=work.clip.name, model=self.name, media=media, measurements=work.measurements, answer=answer,
                 completion=completion, pieces=[self.processor.tokenizer.decode([i]) for i in completion.token_ids],
                 cues=cues, distribution=distribution, channels=channels, va=va, tokens=counts,
+                candidates=work.question.candidates, untrained=self._untrained(work.question),
             ),
             self.model.config.calibration_config.abstain_below,
         )  # fmt: skip
+        if work.question.turned:
+            report.text = render_json(report)
         set_timing(report, work)
         usage = {"prompt_tokens": work.prompt_tokens, "completion_tokens": len(completion.token_ids),
                  "media_tokens": sum(counts.values()),
@@ -190,6 +198,10 @@ class Stages:
         if not self.model.row_kinds:
             return None
         return [*span_ids(torch.tensor(ids), self.processor.plan.tokens.placeholders).tolist(), *[0] * more]
+
+    def _untrained(self, question: Question) -> str | None:
+        """What a question asks that the model does not declare to know."""
+        return "judging statements" if question.statement and "statement" not in self.model.config.tasks else None
 
     def _channels(self, work: Work) -> list[str]:
         """Channels a cue may speak of."""

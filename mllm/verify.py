@@ -8,7 +8,8 @@ def report_errors(report: EmotionReport, question: Question, min_confidence: flo
     """One line each; nothing for an answer that passes, and for questions whose answers have no fixed form."""
     if question.statement is not None or question.schema is not None:
         return []
-    errors = [problem.message for problem in report.problems if problem.code in PROBLEM_TEXT]
+    errors = [problem.message for problem in report.problems
+              if problem.code in PROBLEM_TEXT or problem.code == "off_list"]  # fmt: skip
     if report.form == "unparsed" and not errors:
         errors.append(PROBLEM_TEXT["missing_answer"])
     for cue in report.cues:

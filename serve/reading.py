@@ -5,7 +5,7 @@ import json
 import re
 import time
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -70,9 +70,23 @@ def as_api_error(error: ValidationError, model: type[BaseModel]) -> ApiError:
     path = ".".join(str(part) for part in worst["loc"] if isinstance(part, int) or _FIELD.match(part))[:200]
     why = worst["msg"][:300]
     if worst["type"] == "extra_forbidden":
-        near = get_close_matches(path, model.model_fields, n=1)
-        why = "there is no such option" + (f"; did you mean `{near[0]}`?" if near else "; docs/api.md lists them")
+        *outer, name = path.split(".")
+        near = get_close_matches(name, _fields_at(model, outer), n=1)
+        meant = ".".join([*outer, near[0]]) if near else ""
+        why = "there is no such option" + (f"; did you mean `{meant}`?" if near else "; docs/api.md lists them")
     return ApiError("invalid_request", f"{path or 'body'}: {why}", param=path or None)
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Names of the fields of a model inside `model`; all of the outermost one where the path leads to no model."""
+    inner: Any = model
+    for name in path:
+        field = inner.model_fields.get(name)
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
+            return []
+    return list(inner.model_fields)
 
 
 async def read_form(request: Request) -> FormData:
@@ -180,7 +194,9 @@ def make_clip(
         )  # fmt: skip
     except ValueError as error:
         code = "nothing_to_analyze" if "needs media" in str(error) else "invalid_request"
-        raise ApiError(code, str(error)) from None
+        named = re.match(r"clip\.(\w+)", str(error))
+        message = str(error).replace("clip.", "")
+        raise ApiError(code, message, param=named.group(1) if named else "media") from None
 
 
 def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: int | None, **sampling: Any) -> Question:
@@ -192,11 +208,29 @@ def make_question(options: EmotionOptions, settings: Settings, *, max_tokens: in
         raise ApiError("invalid_request", f"tries is {options.tries}, the limit retry.tries is {settings.retry.tries}",
                        param="tries")  # fmt: skip
     text = sampling.pop("text", None) or options.question
-    return Question(
-        form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
-        channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)), guided=options.guided,
-        own_hints=options.hints, tries=options.tries, max_tokens=max_tokens, **sampling,
-    )  # fmt: skip
+    if options.statement is not None:
+        _only_a_statement(options, text, sampling)
+    try:
+        return Question(
+            form=options.form, text=text, candidates=tuple(options.candidates), statement=options.statement,
+            channels=None if options.channels is None else tuple(dict.fromkeys(options.channels)),
+            guided=options.guided or options.statement is not None, own_hints=options.hints, tries=options.tries,
+            max_tokens=max_tokens, **sampling,
+        )  # fmt: skip
+    except ValueError as error:
+        param = "candidates" if str(error).startswith("candidates") else None
+        raise ApiError("invalid_request", str(error), param=param) from None
+
+
+def _only_a_statement(options: EmotionOptions, text: str | None, sampling: dict[str, Any]) -> None:
+    """Refuse what cannot stand beside a statement, whose answer is one of two words. Raises ApiError."""
+    beside = {
+        "form": "form" in options.model_fields_set, "candidates": bool(options.candidates), "question": bool(text),
+        "response_format": bool(sampling.get("schema") or sampling.get("json_object")),
+    }  # fmt: skip
+    for name in (name for name, given in beside.items() if given):
+        raise ApiError("invalid_request", f"a statement is judged with Correct or Incorrect; leave out {name}, or ask "
+                       "without the statement", param=name)  # fmt: skip
 
 
 def make_job(visit: Visit, clip: Clip, question: Question, settings: Settings, deadline_s: float | None) -> Job:

@@ -192,19 +192,23 @@ class Service:
             code = (
                 "invalid_schema" if work.question.schema is not None and "grammar" in str(error) else "invalid_request"
             )
-            raise ApiError(code, str(error)) from None
+            raise ApiError(code, str(error), param="response_format" if code == "invalid_schema" else None) from None
+        whole = work.question.turned
         try:
-            if written.opening:
+            if written.opening and not whole:
                 yield written.opening
             async for event in events:
                 if not written.completion.token_ids:
                     self.metrics.first_token.observe(time.perf_counter() - taken)
                 written.add(event)
-                if event.text:
+                if event.text and not whole:
                     yield event.text
         finally:
             await events.aclose()
-        yield await self._concluded(job, work, written)
+        answer = await self._concluded(job, work, written)
+        if whole:
+            yield answer.report.text
+        yield answer
 
     async def prepared(self, job: Job) -> "Work":
         """A clip decoded, measured and encoded, for an engine elsewhere. Raises ApiError."""

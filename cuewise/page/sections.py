@@ -8,7 +8,16 @@ from cuewise.page.embed import Poster
 from cuewise.page.figures import affect_plane, channel_icon, gauge, icon, share_bar, verdict_icon
 from cuewise.page.lanes import timeline, timeline_length
 from cuewise.page.markup import Markup, tag
-from cuewise.wording import VERDICT_TEXT, agreement_text, check_text, span_text, stream_text, verdict
+from cuewise.wording import (
+    VERDICT_TEXT,
+    agreement_text,
+    check_text,
+    message_of,
+    span_text,
+    stream_text,
+    unsure_text,
+    verdict,
+)
 
 MAX_BARS = 8
 WARNING_ICON = '<path d="M8 2.2L14.6 13.4H1.4zM8 6.4v3.4M8 11.6v.1"/>'
@@ -87,8 +96,8 @@ def _answer(report: EmotionReport) -> Markup:
     rows = []
     if report.confidence is not None:
         rows.append(_meter("confidence", report.confidence, "unsure" if report.unsure else None))
-    elif report.unsure:
-        rows.append(tag("p", "The model is unsure about this clip.", class_="unsure"))
+    if unsure := unsure_text(report):
+        rows.append(tag("p", unsure, class_="unsure"))
     if report.withheld:
         rows.append(tag("p", f"Withheld by policy: {', '.join(report.withheld)}", class_="withheld"))
     return tag(
@@ -194,6 +203,8 @@ def _reasoning(report: EmotionReport) -> Markup | None:
     if not report.reasoning and not report.text:
         return None
     parts = [tag("p", report.reasoning) if report.reasoning else tag("p", "No reasoning was given.", class_="absent")]
+    if against := message_of(report, "prose_disagrees"):
+        parts.append(tag("p", icon(WARNING_ICON), against, class_="agreement conflict"))
     if report.text:
         parts.append(tag("details", tag("summary", "The answer as the model wrote it"), tag("pre", report.text)))
     return tag("section", tag("h3", "Reasoning"), *parts, class_="card reasoning")

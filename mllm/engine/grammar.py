@@ -27,13 +27,16 @@ _OPENINGS = {"explained": "<think>", "direct": "<answer>"}
 
 _LARK = r"""
 start: {start}
-think: "\n" cue{{1,{cues}}} REASONING? {end_think} "\n" {begin_answer} answer
-answer: labels {end_answer} confidence?
+think: {think} {end_think} "\n" {begin_answer} answer
+answer: {labels} {end_answer} confidence?
 confidence: "\n" {begin_confidence} CONFIDENCE {end_confidence}
 cue: "[" place "] " OBSERVATION " => " labels "\n"
 place: {channels}
 SPAN: / ({span})/
 labels: LABEL (", " LABEL){{0,{more_labels}}}
+choices: choice{more_choices}
+choice: {choices}
+FREE: /[^<]+/
 OBSERVATION: /[^\s.<>\p{{C}}\p{{Z}}]([^<>\p{{C}}\p{{Zl}}\p{{Zp}}]{{0,{observation}}}[^<>\p{{C}}\p{{Z}}])?/
 REASONING: /[\p{{L}}\p{{N}}"]([^<>\p{{C}}\p{{Zl}}\p{{Zp}}]{{0,{reasoning}}})?\n/
 LABEL: /\p{{L}}([\p{{L}}' -]{{0,30}}\p{{L}})?/
@@ -66,7 +69,8 @@ def json_grammar(schema: dict[str, Any] | str) -> Grammar:
 
 
 def report_grammar(
-    form: Literal["explained", "direct"], duration_s: float | None, channels: Iterable[str], *, opened: bool = True
+    form: Literal["explained", "direct"], duration_s: float | None, channels: Iterable[str], *, opened: bool = True,
+    candidates: Sequence[str] = (), free: bool = False,
 ) -> Grammar:
     """Answers in our own form (docs/answer-format.md), which the parser reads without any problem.
 
@@ -75,6 +79,8 @@ def report_grammar(
         duration_s: length of the clip; cues name times inside it. None or 0: cues without times.
         channels: channels that are present; cues name no other. Explained answers need at least one.
         opened: the prompt already ends with the opening tag, ``<think>`` or ``<answer>``.
+        candidates: the answer names no other labels than these.
+        free: cues and reasoning are not held to their form, the answer alone is.
     """
     present = [name for name in _CHANNELS if name in set(channels)]
     unknown = set(channels) - set(_CHANNELS)
@@ -82,18 +88,26 @@ def report_grammar(
         raise ValueError(f"grammar: unknown answer form {form!r}; forms are {', '.join(_OPENINGS)}")
     if unknown:
         raise ValueError(f"grammar: unknown channel {sorted(unknown)[0]!r}; channels are {', '.join(_CHANNELS)}")
-    if form == "explained" and not present:
+    if form == "explained" and not present and not free:
         raise ValueError("grammar: an explained answer needs a channel to name cues of; ask for the direct form")
     last = int((duration_s or 0.0) * 100 + 1e-6)
-    spans = span_pattern(last)
+    spans = "" if free else span_pattern(last)
     places = " | ".join(f'"{name}"' + (" SPAN?" if spans else "") for name in present or _CHANNELS)
     body = "think" if form == "explained" else "answer"
     return Grammar(_LARK.format(
-        start=body if opened else f"<{body}> {body}", cues=MAX_CUES, channels=places, span=spans or "x",
+        start=body if opened else f"<{body}> {body}", channels=places, span=spans or "x",
         more_labels=MAX_LABELS - 1, observation=MAX_OBSERVATION_CHARS - 2, reasoning=MAX_REASONING_CHARS - 2,
         end_think="</think>", begin_answer="<answer>", end_answer="</answer>",
         begin_confidence="<confidence>", end_confidence="</confidence>",
+        think="FREE" if free else f'"\\n" cue{{1,{MAX_CUES}}} REASONING?', labels="choices" if candidates else "labels",
+        choices=" | ".join(json.dumps(label, ensure_ascii=False) for label in candidates or ("x",)),
+        more_choices=f' (", " choice){{0,{min(MAX_LABELS, len(candidates)) - 1}}}' if len(candidates) > 1 else "",
     ))  # fmt: skip
+
+
+def words_grammar(words: Sequence[str]) -> Grammar:
+    """Answers that are one of these words, and nothing else."""
+    return Grammar("start: " + " | ".join(json.dumps(word, ensure_ascii=False) for word in words))
 
 
 def span_pattern(last: int) -> str:

@@ -6,16 +6,18 @@ the image; units 0-5; angles in degrees, motion in degrees per second.
 Importing this loads no model; the estimator is loaded at the first reading.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cuewise.mllm.evidence.claims import direction
 from cuewise.mllm.evidence.face_names import ANGLES, UNITS
 from cuewise.mllm.evidence.types import Reading, Span
 from cuewise.mllm.media.types import Media
-from cuewise.mllm.report import Signal
+from cuewise.mllm.report import Claim, Signal
 
 if TYPE_CHECKING:
     from cuewise.mllm.evidence.face_actions import FaceActionEstimator, FaceActions
@@ -74,15 +76,28 @@ class FaceMeasures:
 
     def signals(self) -> dict[str, Signal]:
         """Curves of what is measurable: smile, brows and head turn."""
-        curves: dict[str, Signal] = {}
-        for name, quantities in CURVES.items():
-            if any(self._why_not(quantity) for quantity in quantities):
-                continue
-            values = np.max([self.actions.values[quantity] for quantity in quantities], axis=0)
-            unit = "deg" if name == "head yaw" else "intensity 0-5"
-            times = [round(float(time), 3) for time in self.times_s]
-            curves[name] = Signal(unit=unit, times=times, values=[round(float(value), 2) for value in values])
-        return curves
+        curves = {name: self._curve(quantities) for name, quantities in CURVES.items()}
+        return {name: curve for name, curve in curves.items() if curve is not None}
+
+    def curves_of(self, claims: Iterable[Claim]) -> dict[str, Signal]:
+        """Curves of what these claims are about, as far as it is measurable; ``upper lip raised``, ``head pitch``."""
+        curves: dict[str, Signal | None] = {}
+        for claim in claims:
+            for quantity in (quantities := direction("face", claim).quantities):
+                if quantity in ANGLES:
+                    curves[quantity] = self._curve((quantity,))
+            if all(quantity in UNITS for quantity in quantities):
+                curves[f"{claim.attribute} {claim.direction}"] = self._curve(quantities)
+        return {name: curve for name, curve in curves.items() if curve is not None}
+
+    def _curve(self, quantities: Sequence[str]) -> Signal | None:
+        if any(self._why_not(quantity) for quantity in quantities):
+            return None
+        values = np.max([self.actions.values[quantity] for quantity in quantities], axis=0)
+        return Signal(
+            unit="deg" if quantities[0] in ANGLES else "intensity 0-5",
+            times=[round(float(time), 3) for time in self.times_s], values=[round(float(value), 2) for value in values],
+        )  # fmt: skip
 
     def settle(self) -> None:
         """Estimate now, so that the crops need not be kept."""

@@ -3,9 +3,11 @@
 The channels are imported when they are measured, so that reading claims needs no signal processing.
 """
 
+from collections.abc import Sequence
+
 from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
-from cuewise.mllm.report import Signal
+from cuewise.mllm.report import Claim, Signal
 
 
 def measure(media: Media) -> Measurements:
@@ -36,11 +38,17 @@ def measure(media: Media) -> Measurements:
     return found
 
 
-def signals(measurements: Measurements) -> dict[str, Signal]:
-    """The curves of all channels for display, named `channel.curve`, e.g. ``voice.pitch``."""
-    return {
-        f"{channel}.{name}": curve
-        for channel in ("face", "voice", "scene")
-        if (measures := measurements.of(channel)) is not None
-        for name, curve in measures.signals().items()
-    }
+def signals(measurements: Measurements, face_claims: Sequence[Claim] = ()) -> dict[str, Signal]:
+    """The curves of all channels for display, named `channel.curve`, e.g. ``voice.pitch``.
+
+    The face has a curve for each of `face_claims` beside its usual ones, so that what a cue names can be seen.
+    """
+    found: dict[str, Signal] = {}
+    for channel in ("face", "voice", "scene"):
+        measures = measurements.of(channel)
+        if measures is not None:
+            curves = measures.signals()
+            if channel == "face" and face_claims:
+                curves = curves | measures.curves_of(face_claims)
+            found |= {f"{channel}.{name}": curve for name, curve in curves.items()}
+    return found

@@ -41,7 +41,8 @@ def track_face(
     if not people:
         return f"no face was found in {len(frames)} sampled frame{'s' * (len(frames) != 1)}"
     if isinstance(rule, int) and not 0 <= rule < len(people):
-        return f"person {rule} was asked for, but {len(people)} people were found (the first is number 0)"
+        found = "one person was" if len(people) == 1 else f"{len(people)} people were"
+        return f"person {rule} was asked for, but {found} found (the first is number 0)"
     person = choose(people, frames, rule)
     chain = _completed(people[person], frames, detector)
     return _as_track(chain, frames, person, people, rule, config, scale)

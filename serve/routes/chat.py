@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from cuewise.mllm.json_answer import report_schema
 from cuewise.mllm.question import Answer, Question
 from cuewise.serve import docs, policy
 from cuewise.serve.errors import ApiError, as_error
@@ -68,20 +67,19 @@ def context_of(asked: Asked, given: str | None) -> str | None:
 
 def chat_question(body: ChatBody, settings: Settings, text: str | None) -> Question:
     """The question of a conversation. Raises ApiError."""
+    wanted = body.response_format
     stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     return make_question(
         body.emotion, settings, text=text, max_tokens=body.max_completion_tokens or body.max_tokens,
         temperature=body.temperature or 0.0, top_p=body.top_p or 1.0, seed=body.seed or 0, stop=stop,
         presence_penalty=body.presence_penalty or 0.0, frequency_penalty=body.frequency_penalty or 0.0,
-        schema=answer_schema(body.response_format, body.emotion.form),
+        schema=answer_schema(body.response_format), json_object=wanted is not None and wanted.type == "json_object",
     )  # fmt: skip
 
 
-def answer_schema(wanted: ResponseFormat | None, form: str) -> dict[str, Any] | None:
-    """The JSON schema the answer is held to: the caller's, or that of our own report form for `json_object`."""
-    if wanted is None or wanted.type == "text":
-        return None
-    return wanted.json_schema.schema_ if wanted.json_schema else report_schema(form == "explained")
+def answer_schema(wanted: ResponseFormat | None) -> dict[str, Any] | None:
+    """The JSON schema of the caller, which the answer is held to."""
+    return wanted.json_schema.schema_ if wanted is not None and wanted.json_schema else None
 
 
 def completion(head: dict[str, Any], answer: Answer, settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import { circumplex } from "./circumplex.js";
 import { h, icon } from "./dom.js";
 import { tone } from "./palette.js";
-import { CHANNELS, agreementText, clock, signed } from "./wording.js";
+import { CHANNELS, agreementText, clock, messageOf, signed } from "./wording.js";
 
 const MAX_BARS = 8;
 
@@ -35,12 +35,20 @@ function emotions(report) {
     h("li", {}, h("span", { class: "emotion" }, one.label), one.score !== null ? h("span", { class: "score" }, one.score.toFixed(2)) : null)));
 }
 
+/** Why an answer is a guess. */
+function whyUnsure(report) {
+  const astray = messageOf(report, "not_what_is_read");
+  if (astray) return `${astray[0].toUpperCase()}${astray.slice(1)}; take the answer as a guess.`;
+  if (!report.emotions.length) return "The answer names no emotion.";
+  return "The model does not lean clearly to one emotion; take the words above as a guess.";
+}
+
 /** How sure the model is; where it is not, that comes first. */
 function certainty(report) {
   const rows = [];
-  if (report.unsure) rows.push(h("p", { class: "unsure" }, icon("not_measurable"), h("span", {}, h("b", {}, "Unsure. "), "The model does not lean clearly to one emotion; take the words above as a guess.")));
+  if (report.unsure) rows.push(h("p", { class: "unsure" }, icon("not_measurable"), h("span", {}, h("b", {}, "Unsure. "), whyUnsure(report))));
   if (report.confidence !== null && report.confidence !== undefined) {
-    rows.push(h("div", { class: "meter" }, h("span", {}, "confidence"), bar(report.confidence, "confidence"), h("b", {}, report.confidence.toFixed(2))));
+    rows.push(h("div", { class: report.unsure ? "meter doubtful" : "meter" }, h("span", {}, "confidence"), bar(report.confidence, "confidence"), h("b", {}, report.confidence.toFixed(2), report.unsure ? h("span", { class: "doubt" }, " unsure") : null)));
   }
   return rows;
 }

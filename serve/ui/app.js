@@ -92,8 +92,38 @@ function forgetFile() {
   enable();
 }
 
+/** What keeps the options from being sent, in the words of the form; empty when nothing does. */
+function obstacle() {
+  const { elements } = form, seconds = (name) => (elements[name].value === "" ? null : Number(elements[name].value));
+  if (![...form.querySelectorAll("input[name=channels]")].some((box) => box.checked)) return "Choose at least one channel.";
+  const [from, to, step, window] = [seconds("start"), seconds("end"), seconds("hop"), seconds("window")];
+  if ((from ?? 0) < 0 || (to ?? 0) < 0) return "From and To are seconds from 0.";
+  if (from !== null && to !== null && to <= from) return `To (${to} s) must lie after From (${from} s).`;
+  if (step !== null && step > (window ?? 8)) return `Step (${step} s) must not be longer than Window (${window ?? 8} s).`;
+  return "";
+}
+
 function enable() {
-  byId("analyze").disabled = !state.file && !form.elements.words.value.trim();
+  const why = obstacle();
+  byId("analyze").disabled = Boolean(why) || (!state.file && !form.elements.words.value.trim());
+  tell(why);
+  if (why && /channel|From|Step/.test(why)) byId("more-options").open = true;
+}
+
+/** A line above the button; empty takes it away. */
+function tell(text) {
+  byId("form-note").hidden = !text;
+  byId("form-note").textContent = text;
+}
+
+/** One clip, and perhaps its subtitles, out of what was dropped or chosen; what is left out is told. */
+async function take(files) {
+  const words = files.filter((file) => SUBTITLES.test(file.name)), clips = files.filter((file) => !SUBTITLES.test(file.name));
+  const rest = [...words.slice(1), ...clips.slice(1)].map((file) => file.name);
+  if (words.length) await choose(words[0]);
+  if (clips.length) choose(clips[0]);
+  else enable();
+  if (rest.length) tell(`One clip is read at a time. ${(clips[0] || words[0]).name} was taken; left out: ${rest.slice(0, 3).join(", ")}${rest.length > 3 ? ` and ${rest.length - 3} more` : ""}.`);
 }
 
 function takeDrops() {
@@ -104,10 +134,10 @@ function takeDrops() {
   for (const name of ["dragleave", "drop"]) document.addEventListener(name, (event) => { if (name === "drop" || !event.relatedTarget) zone.classList.remove("over"); });
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    for (const file of [...event.dataTransfer.files].slice(0, 2)) choose(file);
+    take([...event.dataTransfer.files]);
   });
-  byId("file").addEventListener("change", (event) => { for (const file of event.target.files) choose(file); });
-  document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) choose(event.clipboardData.files[0]); });
+  byId("file").addEventListener("change", (event) => take([...event.target.files]));
+  document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) take([...event.clipboardData.files]); });
 }
 
 // ---- recording
@@ -181,7 +211,7 @@ function start(file, wanted, mode) {
   show(run);
   const changed = () => {
     state.views.get(run)?.update();
-    if (run.told !== run.status) { run.told = run.status; list(); announce(run); }
+    if (run.told !== run.status) { run.told = run.status; list(); announce(run); if (run.status !== "running") lookAt(run); }
   };
   state.queue = state.queue.then(() => {
     run.began = performance.now();
@@ -189,6 +219,12 @@ function start(file, wanted, mode) {
     return execute(run, state.limits, changed).then(() => { if (run.error?.code === "server_away") meetServer(); });
   });
   return run;
+}
+
+/** Bring the result into view where the page was not tall enough for that before; never away from what is read. */
+function lookAt(run) {
+  const bar = byId("runs");
+  if (run === state.shown && bar.getBoundingClientRect().top > 80) bar.scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
 /** The same clip once more, in place of a run that failed. */
@@ -265,10 +301,11 @@ function active() {
 
 function listen() {
   const help = byId("help");
+  const openHelp = () => { help.showModal(); help.scrollTop = 0; };
   put(byId("key-list"), keyList());
-  byId("open-help").addEventListener("click", () => help.showModal());
+  byId("open-help").addEventListener("click", () => openHelp());
   byId("close-help").addEventListener("click", () => help.close());
-  document.addEventListener("keydown", (event) => { if (act(event, active(), () => help.showModal())) event.preventDefault(); });
+  document.addEventListener("keydown", (event) => { if (act(event, active(), openHelp)) event.preventDefault(); });
   for (const name of ["pointerdown", "focusin"]) {
     document.addEventListener(name, (event) => { state.touched = event.target.closest?.("article.report") || state.touched; });
   }
@@ -276,7 +313,7 @@ function listen() {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const wanted = settings();
-    if (!state.file && !wanted.transcript) return;
+    if ((!state.file && !wanted.transcript) || obstacle()) return;
     await state.measuring; // its length decides whether a clip is read in windows
     start(state.file, wanted, modeFor(wanted));
     byId("runs").scrollIntoView({ block: "start", behavior: "smooth" });

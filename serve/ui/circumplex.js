@@ -4,7 +4,11 @@ import { s } from "./dom.js";
 import { signed } from "./wording.js";
 
 const TRAIL = 14;
-const at = ({ valence, arousal }) => [valence * 100, -arousal * 100];
+/** The place of a reading; what lies outside the circle is drawn on its rim. */
+const at = ({ valence, arousal }) => {
+  const far = Math.max(1, Math.hypot(valence, arousal));
+  return [(valence / far) * 100, (-arousal / far) * 100];
+};
 const known = (one) => one && one.valence !== null && one.valence !== undefined && one.arousal !== null;
 
 /**
@@ -23,7 +27,7 @@ export function circumplex({ dots, channels = {}, trail = [] }) {
     corners.map(([word, x, y, anchor]) => s("text", { x, y, class: "corner", "text-anchor": anchor }, word)),
     Object.entries(channels).filter(([, one]) => known(one)).map(([name, one]) => channelDot(name, one)),
     trailOf(way),
-    shown.map((dot) => answerDot(dot)));
+    shown.map((dot, i) => answerDot(dot, i)));
 }
 
 function trailOf(way) {
@@ -39,9 +43,9 @@ function trailOf(way) {
   return steps;
 }
 
-function answerDot(dot) {
+function answerDot(dot, number) {
   const [x, y] = at(dot);
-  return s("g", { class: `answer-dot${dot.unsure ? " unsure" : ""}` }, s("circle", { cx: x, cy: y, r: 17, class: "halo" }),
+  return s("g", { class: `answer-dot number-${number}${dot.unsure ? " unsure" : ""}` }, s("circle", { cx: x, cy: y, r: 17, class: "halo" }),
     s("circle", { cx: x, cy: y, r: 10, class: "dot" }),
     dot.name ? s("text", { x, y: y + 4.2, "text-anchor": "middle", class: "dot-letter" }, dot.name) : null);
 }

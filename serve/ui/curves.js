@@ -20,7 +20,7 @@ const line = (points, cls) => s("polyline", { points: points.map((p) => p.map((v
 
 /** The name of a curve and its ends, which stay in view when the timeline is wider than its place. */
 const labels = (name, high = "", low = "") => h("div", { class: "curve-labels" }, h("span", { class: "curve-name" }, name),
-  high ? h("span", { class: "curve-high" }, high) : null, low ? h("span", { class: "curve-low" }, low) : null);
+  high ? h("span", { class: "curve-range" }, low ? `${low} to ${high}` : high) : null);
 
 /** The lane a signal belongs to. */
 export function signalChannel(name) {

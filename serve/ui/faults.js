@@ -31,6 +31,12 @@ const TITLES = {
   internal: ["The server has a defect", "Report the request id below to its operator."],
   generation_failed: ["The model failed on this clip", "Try again; report the request id if it happens twice."],
 };
+/** Options as this page calls them. */
+const FIELDS = {
+  start: "From", end: "To", window_s: "Window", hop_s: "Step", candidates: "Choose among these emotions", question: "Your own question",
+  channels: "Channels", person: "Person", transcript: "What is said", words: "What is said", form: "Answer", media: "the clip",
+};
+const fieldOf = (param) => FIELDS[param.replace(/^emotion\./, "").split(/[.[]/)[0]];
 const AGAIN = new Set(["server_away", "broken_off", "overloaded", "rate_limit", "concurrency_limit", "storage_full", "engine_loading", "engine_dead", "draining", "deadline", "generation_failed", "internal", "unknown"]);
 const DEFAULT_WAIT_S = { overloaded: 2, rate_limit: 5, concurrency_limit: 2, engine_loading: 2 };
 
@@ -64,6 +70,6 @@ export function faultCard(failure, { retry, windows }) {
     h("p", { class: "actions" },
       failure.code === "media_too_long" && windows ? h("button", { type: "button", class: "primary", onclick: windows }, "Read it in windows") : null,
       AGAIN.has(failure.code) && retry ? againButton(failure, retry) : null),
-    h("p", { class: "fine" }, h("code", {}, failure.code || "unknown"), failure.param ? [" at ", h("code", {}, failure.param)] : null,
+    h("p", { class: "fine" }, h("code", {}, failure.code || "unknown"), failure.param ? [" at ", fieldOf(failure.param) ? h("b", {}, fieldOf(failure.param)) : h("code", {}, failure.param)] : null,
       failure.requestId ? [" · request ", h("code", {}, failure.requestId)] : null));
 }

@@ -7,6 +7,7 @@ import { CHANNELS, VERDICT_TEXT, clock, cueSentence, hasSpan, verdict } from "./
 
 const MIN_CUE_SHARE = 0.012;
 const WORD_PX = 56;
+const TICK_PX = 56;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800];
 const ZOOMS = [1, 2, 4, 8, 16, 32];
 
@@ -122,7 +123,8 @@ export class Lanes {
   }
 
   ruler() {
-    const step = STEPS.find((one) => this.length / one <= 10 * this.zoom) || this.length;
+    const most = Math.max(3, Math.min(10, (this.scroll.clientWidth || 900) / TICK_PX)) * this.zoom;
+    const step = STEPS.find((one) => this.length / one <= most) || this.length;
     const marks = Array.from({ length: Math.floor(this.length / step + 1e-9) + 1 }, (_, i) => i * step).map((time) => {
       const text = this.length < 60 ? `${time.toFixed(step < 1 ? 1 : 0)}` : clock(time, 0).replace(/ s$/, "").padStart(4, "0:0");
       const tick = h("span", { class: time / this.length > 1 - 0.06 / this.zoom ? "tick at-end" : "tick" }, h("span", {}, text, this.length < 60 ? h("i", {}, " s") : null));

@@ -67,6 +67,7 @@ export class Player extends EventTarget {
   }
 
   makeOverlay(track) {
+    if (this.unplayable) return; // there is no picture to draw on
     this.overlay?.remove();
     this.box = s("rect", { rx: 6 });
     this.overlay = s("svg", { class: "overlay", viewBox: `0 0 ${track.frame_width} ${track.frame_height}`, "aria-hidden": "true" }, this.box);
@@ -86,10 +87,25 @@ export class Player extends EventTarget {
 
   cannotPlay() {
     this.media = null;
+    this.box = null;
+    this.unplayable = true;
     this.transport.hidden = true;
     put(this.stage, h("div", { class: "sound-mark" }, icon("file"), h("span", {}, this.clip.name)));
     this.note.hidden = false;
-    put(this.note, "This browser cannot play the file. The server may still be able to read it.");
+    this.noteOf(this.status);
+  }
+
+  /** Tell what it means that the file cannot be played, as far as the run has come. */
+  noteOf(status) {
+    this.status = status;
+    const more = { running: " The server may still be able to read it.", done: " The server could read it." }[status] || "";
+    if (this.unplayable) put(this.note, `This browser cannot play the file.${more}`);
+  }
+
+  /** Bring the clip into view, if it is not. */
+  lookAt() {
+    const box = this.root.getBoundingClientRect();
+    if (box.top < 0 || box.bottom > window.innerHeight) this.root.scrollIntoView({ block: box.top < 0 ? "start" : "end", behavior: "smooth" });
   }
 
   get playing() { return Boolean(this.media) && !this.media.paused; }

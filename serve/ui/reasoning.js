@@ -2,7 +2,7 @@
 
 import { badge } from "./evidence.js";
 import { h, icon, put } from "./dom.js";
-import { CHANNELS, spanText } from "./wording.js";
+import { CHANNELS, messageOf, spanText } from "./wording.js";
 
 const CUE_LINE = /^(?:[-*•]\s*)?\[\s*(face|voice|words|scene)\s*[:,]?\s*([^\]]*)\]\s*(.*)$/i;
 const SPAN = /^([\d.]+)\s*s?\s*(?:-|–|to)\s*([\d.]+)\s*s?$/i;
@@ -59,9 +59,11 @@ export class Reasoning {
 
   /** Show the whole answer. */
   set(report) {
+    const against = messageOf(report, "prose_disagrees");
     this.root.hidden = !report.reasoning && !report.text && !report.cues.length;
     put(this.body, report.cues.length ? h("ol", { class: "claims" }, report.cues.map((cue) => this.claim(cue))) : null,
       report.reasoning ? h("p", {}, this.linked(report)) : h("p", { class: "absent" }, "No reasoning was given."),
+      against ? h("p", { class: "agreement conflict" }, icon("warning"), h("span", {}, `${against[0].toUpperCase()}${against.slice(1)}.`)) : null,
       report.text ? h("details", {}, h("summary", {}, "The answer as the model wrote it"), h("pre", {}, report.text)) : null);
   }
 

@@ -24,7 +24,7 @@ export class RunView {
     const play = (cue) => this.play(cue), show = (cue) => this.evidence.reveal(cue);
     this.lanes = new Lanes(this.player, (cue) => { this.play(cue); });
     this.evidence = new Evidence(this.player, play);
-    this.reasoning = new Reasoning(play, show);
+    this.reasoning = new Reasoning((cue) => this.play(cue, false), show);
     this.head = h("header", {});
     this.status = h("div", {});
     this.answer = h("div", {});
@@ -47,7 +47,8 @@ export class RunView {
     if (peaks) this.lanes.setPeaks(peaks);
   }
 
-  play(cue) {
+  play(cue, look = true) {
+    if (look) this.player.lookAt();
     if (hasSpan(cue)) this.player.playLoop(cue.start, cue.end, cue.id);
     else this.player.playLoop(0, this.lanes.length || 1, cue.id);
   }
@@ -58,7 +59,7 @@ export class RunView {
     if (!cues.length) return;
     const at = cues.findIndex((cue) => cue.id === this.player.loop?.id);
     const next = cues[(at < 0 ? (direction > 0 ? 0 : cues.length - 1) : (at + direction + cues.length) % cues.length)];
-    this.play(next);
+    this.play(next, false);
     this.evidence.reveal(next);
   }
 
@@ -74,6 +75,7 @@ export class RunView {
     this.drawn = performance.now();
     const { run } = this;
     this.root.dataset.status = run.status;
+    this.player.noteOf(run.status);
     this.drawHead();
     this.drawAnswer();
     if (run.report) this.drawReport(run.report);

@@ -33,7 +33,7 @@ function withUnit(value, unit) {
 export function measuredText(check) {
   if (!check) return "";
   if (check.unit === OCCURRENCES && check.measured !== null) {
-    return { 0: "not among the words", 1: "said once" }[check.measured] || `said ${number(check.measured)} times`;
+    return { 0: "", 1: "said once" }[check.measured] ?? `said ${number(check.measured)} times`; // why says where else it is said
   }
   const parts = [];
   if (check.measured !== null) parts.push(`measured ${withUnit(check.measured, check.unit)}`);
@@ -47,7 +47,7 @@ export function measuredText(check) {
 export function whyText(cue) {
   if (cue.pending) return "claims are checked when the answer is complete";
   if (!cue.check) return "the observation holds no claim that is measured";
-  return cue.check.why;
+  return cue.check.why === "it is said" ? "" : cue.check.why;
 }
 
 /** Whether measured and reference can be drawn on one line. */
@@ -57,7 +57,9 @@ export const canDraw = (check) =>
 /** Seconds as "1.25 s", or as "2:05" where clips are long. */
 export function clock(seconds, digits = 2) {
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 60) return `${seconds.toFixed(digits)} s`;
+  const tail = digits > 1 ? 10 : 1;
+  if (Number(seconds.toFixed(digits)) < 60) return `${seconds.toFixed(digits)} s`;
+  seconds = Math.round(seconds * tail) / tail; // before it is split, or 119.97 s would read 1:60.0
   const hours = Math.floor(seconds / 3600), minutes = Math.floor((seconds % 3600) / 60);
   const rest = (seconds % 60).toFixed(digits > 1 ? 1 : 0).padStart(digits > 1 ? 4 : 2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
@@ -100,6 +102,9 @@ export function agreementText(agreement) {
   }
   return "The channels differ, but not surely enough to call it a conflict.";
 }
+
+/** What the first problem of this code says; empty where there is none. */
+export const messageOf = (report, code) => (report.problems || []).find((one) => one.code === code)?.message || "";
 
 /** The emotions of the answer, or what stands in their place. */
 export const headline = (report) => report.emotions.map((one) => one.label).join(", ") || "no emotion was named";

@@ -61,7 +61,10 @@ def test_subtitles_become_timed_words(tmp_path):
         (["a.mp4", "--transcript", "@missing.txt"], "missing.txt: cannot be read"),
         (["a.mp4", "--person", "tallest"], "largest, central, active or a number from 0, got `tallest`"),
         (["a.mp4", "--person", "-1"], None),
-        (["a.mp4", "--start", "-1"], None),
+        (["a.mp4", "--start", "-1"], "--start must be a number of seconds from 0, got -1"),
+        (["a.mp4", "--start", "nan"], "--start must be a number of seconds from 0, got nan"),
+        (["a.mp4", "--end", "inf"], "--end must be a number of seconds from 0, got inf"),
+        (["a.mp4", "--start", "3", "--end", "2"], "--end must lie after --start, got --start 3 --end 2"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(args, message):

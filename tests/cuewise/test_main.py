@@ -43,8 +43,12 @@ def test_only_the_called_command_is_loaded():
         (["xyz"], "commands: analyze"),
         (["analyze"], "nothing to analyze"),
         (["analyze", "--start", "soon", "x.mp4"], "invalid float value: 'soon'"),
-        (["analyze", "--wat"], "--wat"),
-        (["analyze", "x.mp4", "--start", "3", "--end", "2"], "3.0 to 2.0"),
+        (["analyze", "--wat"], "there is no option `--wat`; see `cuewise analyze --help`"),
+        (["analyze", "x.mp4", "--jsn"], "there is no option `--jsn`; did you mean `--json`?"),
+        (["data", "synth", "out", "--cuont", "2"], "there is no option `--cuont`; did you mean `--count`?"),
+        (["data", "synth", "out", "--zzz=2"], "there is no option `--zzz`; see `cuewise data synth --help`"),
+        (["data", "doctor", "a.jsonl", "b.jsonl"], "`b.jsonl` is one word too many; see `cuewise data doctor --help`"),
+        (["analyze", "x.mp4", "--start", "3", "--end", "2"], "got --start 3 --end 2"),
         (["analyze", "x.mp4", "--frames", "0"], "media.num_frames must be >= 1, got 0"),
         (["analyze", "x.mp4", "--sampler", "best"], "uniform, middle, peak, event"),
         (["analyze", "x.mp4", "--detector", "cascade", "--yunet", "m.onnx"], "drop one"),
@@ -72,10 +76,22 @@ def test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys
         (["train", "no-such-recipe"], "neither a file nor a shipped recipe"),
         (["data", "synth", "out", "--count", "0"], "count >= 1"),
         (["data", "synth", "out", "sise=3"], "did you mean `size`?"),
+        (["data", "synth", "out", "--count", "2", "--seed", "0", "sise=3"], "did you mean `size`?"),
+        (["train", "nano", "--dry-run", "medai=1"], "did you mean `media`?"),
     ],
 )
 def test_so_it_is_with_the_commands_that_load_more(args, part, capsys):
     test_what_the_user_can_change_is_one_line_and_exit_code_2(args, part, capsys)
+
+
+def test_words_behind_options_join_the_list_they_belong_to(monkeypatch):
+    seen = []
+    monkeypatch.setattr("cuewise.commands.data.run", lambda args: seen.append(args) or 0)
+    monkeypatch.setattr("cuewise.commands.analyze.run", lambda args: seen.append(args) or 0)
+    assert main(["data", "synth", "syn", "size=64", "--count", "2", "--workers", "1", "conflict_share=0.3"]) == 0
+    assert main(["analyze", "a.mp4", "--json", "b.mp4"]) == 0
+    assert seen[0].overrides == ["size=64", "conflict_share=0.3"] and seen[0].count == 2
+    assert seen[1].clips == ["a.mp4", "b.mp4"]
 
 
 def test_debug_shows_the_traceback_before_or_after_the_command():

@@ -87,6 +87,15 @@ def test_a_model_that_is_not_there_is_one_line(capsys):
     assert err.startswith("cuewise: error: model 'no-such-model'") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("option", "said"), [
+    ("--yunet", "there is no file"), ("--speech-to-text", "there is no such folder"),
+])  # fmt: skip
+def test_a_reader_that_is_not_there_is_one_line_and_something_to_change(model, clips, capsys, option, said):
+    assert main(["analyze", str(clips / "a.mp4"), "--model", model, option, "missing.onnx"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("cuewise: error: ") and said in err and "defect" not in err
+
+
 def test_python_gives_the_same_report_as_the_command_line(model, clips, capsys):
     main(["analyze", str(clips / "c.wav"), "--model", model, "--json", "--form", "direct"])
     shown = EmotionReport.model_validate_json(capsys.readouterr().out)

@@ -1,6 +1,6 @@
 import pytest
 
-from cuewise.mllm.report import Cue, EmotionReport
+from cuewise.mllm.report import Cue, EmotionReport, Problem
 from cuewise.terminal import bar, render_report
 
 
@@ -43,6 +43,15 @@ def test_a_transcript_or_a_model_cannot_send_commands_to_the_terminal(report):
     report.emotions[0].label = evil
     text = render_report(report, colour=True)
     assert "\x1b]" not in text and "\x1b[2J" not in text and "\x07" not in text
+
+
+def test_a_confident_answer_that_is_not_what_is_read_and_prose_against_it_are_marked(report):
+    report.confidence, report.unsure = 1.0, True
+    report.problems = [Problem(code="not_what_is_read", message="the answer says angry, but the streams read happy"),
+                       Problem(code="prose_disagrees", message="read alone: face angry, voice happy")]  # fmt: skip
+    text = " ".join(render_report(report, width=100, colour=False).split())
+    assert "confidence 1.00 (unsure)" in text and "! read alone: face angry, voice happy" in text
+    assert "Unsure: the answer says angry, but the streams read happy. Take the answer as a guess." in text
 
 
 def test_an_almost_empty_report_is_shown_too():

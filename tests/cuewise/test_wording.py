@@ -14,7 +14,8 @@ def test_checks_say_what_was_measured_against_what_or_why_not():
     assert check_text(Check(verdict="not_measurable", why="no voice in the clip")) == "no voice in the clip"
     said = Check(verdict="supported", measured=1, unit="times", reference=0, reference_kind="absolute")
     assert check_text(said) == "said once"
-    assert check_text(said.model_copy(update={"measured": 0.0})) == "not among the words"
+    elsewhere = "it is said at 1.00-1.40 s, not in the span"
+    assert check_text(said.model_copy(update={"measured": 0.0, "why": elsewhere})) == elsewhere
     assert "no claim" in check_text(None)
 
 

@@ -62,6 +62,51 @@ def test_channels_conflict_only_when_both_are_sure_of_different_emotions():
     assert not unsure.conflict and unsure.followed == "face"
     quiet = agree({"voice": reading("angry", 0.8), "words": reading("neutral", 0.9)}, ["angry"])
     assert not quiet.conflict
+    faint = agree({"face": reading("happy", 0.8), "voice": reading("sad", 0.4)}, ["sad"])
+    assert faint.followed is None, "a channel that is not sure of itself is not followed"
+
+
+def test_a_confident_label_that_is_not_what_is_read_is_unsure_and_says_so():
+    shares = {"happy": 0.72, "sad": 0.2, "angry": 0.08}
+    astray = build_report(answered("<answer>furious</answer><confidence>1</confidence>", distribution=shares))
+    assert astray.confidence == 1.0 and astray.unsure
+    problem = next(problem for problem in astray.problems if problem.code == "not_what_is_read")
+    assert problem.message == "the answer says furious (0.08), but the streams read happy (0.72)"
+    near = build_report(answered("<answer>sad</answer><confidence>1</confidence>", distribution=shares | {"sad": 0.4}))
+    assert not near.unsure and not near.problems, "half of the top class is enough"
+    unknown = build_report(answered("<answer>zesty</answer><confidence>1</confidence>", distribution=shares))
+    assert not unknown.unsure and not unknown.problems
+
+
+def test_an_answer_without_an_emotion_has_no_confidence():
+    for text in ("<answer></answer><confidence>0.9</confidence>", "no tags at all", "<answer>sexual lust</answer>"):
+        report = build_report(answered(text, distribution={"happy": 0.9, "sad": 0.1}))
+        assert not report.emotions and report.confidence is None and report.unsure
+
+
+def test_candidates_restrict_the_distribution_to_their_classes_and_mark_other_labels():
+    found = answered("<answer>glad, sad</answer>", distribution={"happy": 0.5, "sad": 0.3, "angry": 0.2})
+    found.candidates = ("joy", "sad")
+    report = build_report(found)
+    assert report.distribution == {"happy": 0.625, "sad": 0.375} and report.confidence == 0.625
+    assert [problem.code for problem in report.problems] == ["off_list"] and "glad" in report.problems[0].message
+    found.candidates = ("happy", "joy", "table")
+    assert build_report(found).distribution == found.distribution, "one class is nothing to choose between"
+
+
+@pytest.mark.parametrize(("prose", "voice", "marked"), [
+    ("Face and voice agree, so happy.", "sad", True), ("Face and voice point the same way: happy.", "happy", False),
+    ("The cues in face and voice fit together and show happy.", "angry", True), ("The channels agree.", "sad", True),
+    ("The channels disagree: the face says happy but the voice says sad.", "happy", True),
+    ("The channels disagree: the face says happy but the voice says sad.", "sad", False),
+    ("Face and voice do not agree.", "happy", False), ("Only the face shows it.", "sad", False), ("", "sad", False),
+])  # fmt: skip
+def test_prose_that_contradicts_the_readings_is_marked(prose, voice, marked):
+    found = answered(f"<think>\n[face] x\n{prose}\n</think>\n<answer>happy</answer>",
+                     channels={"face": reading("happy", 0.8), "voice": reading(voice, 0.6)})  # fmt: skip
+    messages = [p.message for p in build_report(found).problems if p.code == "prose_disagrees"]
+    assert bool(messages) == marked
+    assert not marked or f"voice {voice}" in messages[0]
 
 
 def test_absent_streams_say_why_and_present_ones_their_size():

@@ -2,9 +2,12 @@
 
 import json
 
+import jsonschema
 import pytest
 
-from cuewise.mllm.json_answer import bounded, read_json, report_schema
+from cuewise.mllm.json_answer import bounded, grammar_of, read_json, render_json, report_schema
+from cuewise.mllm.question import Question
+from cuewise.mllm.report import Cue, Emotion, EmotionReport
 
 ANSWER = {
     "cues": [
@@ -23,6 +26,35 @@ def test_an_answer_of_our_schema_is_an_explained_answer():
     assert [(cue.channel, cue.start, cue.supports) for cue in read.cues] == [("voice", 0.1, ["happy"]), ("face",
     None, [])]
     assert not read.problems
+
+
+def report(**more) -> EmotionReport:
+    fields = {"model": "m", "clip": "c", "form": "explained", "confidence": 0.7, "reasoning": "So it is. " * 90,
+              "emotions": [Emotion(label="happy")]}  # fmt: skip
+    cue = Cue(channel="voice", start=0.1, end=1.0, observation="pitch higher " * 20, supports=list("abcdef"))
+    return EmotionReport(**fields | {"cues": [cue] * 14} | more)
+
+
+def test_a_text_answer_becomes_an_object_of_the_same_schema():
+    found = json.loads(render_json(report()))
+    jsonschema.validate(found, report_schema())
+    assert list(found) == ["cues", "reasoning", "emotions", "confidence"] and found["cues"][0]["start"] == 0.1
+    direct = json.loads(render_json(report(form="direct", cues=[], reasoning="")))
+    jsonschema.validate(direct, report_schema(False))
+    assert direct == {"emotions": ["happy"], "confidence": 0.7}
+    none = json.loads(render_json(report(form="direct", emotions=[], confidence=None)))
+    assert none == {"emotions": [], "confidence": None}
+
+
+def test_candidates_hold_the_answer_and_have_to_be_labels():
+    asked = Question(candidates=("Happy", " sad", "happy"))
+    assert asked.candidates == ("happy", "sad")
+    grammar = grammar_of(asked, 2.0, ["voice"])
+    assert '"happy" | "sad"' in grammar.text and grammar_of(asked, 2.0, ["voice"], knows_tags=False) is None
+    assert grammar_of(Question(), 2.0, ["voice"]) is None
+    for text in ("happy, sad", "", "a</answer>b"):
+        with pytest.raises(ValueError, match="is not one label"):
+            Question(candidates=(text,))
 
 
 def test_without_cues_it_is_a_direct_answer():

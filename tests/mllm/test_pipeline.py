@@ -1,5 +1,7 @@
 """The whole road with a tiny model: two ways give one answer, absent streams say why, times add up."""
 
+import json
+
 import pytest
 import torch
 from media_samples import audio_file, sample_video
@@ -70,6 +72,25 @@ def test_the_engine_writes_what_generate_writes(analyzer, clips):
     end = analyzer.model.config.tokens["end"]
     written = written[: written.index(end)] if end in written else written
     assert "<answer>" + analyzer.processor.tokenizer.decode(written) == report.text
+
+
+def test_json_is_streamed_whole_and_is_the_report(analyzer, clips):
+    pieces: list[str] = []
+    question = Question(form="direct", json_object=True)
+    (answer,) = analyzer.answer_many([(clips[0], question)], on_text=pieces.append)
+    assert pieces == [answer.report.text]
+    assert json.loads(pieces[0])["emotions"] == [emotion.label for emotion in answer.report.emotions]
+
+
+def test_a_model_that_declares_json_writes_it_itself(analyzer, clips):
+    analyzer.model.config.writes_json = True
+    try:
+        pieces: list[str] = []
+        question = Question(form="direct", json_object=True, max_tokens=400)
+        (answer,) = analyzer.answer_many([(clips[0], question)], on_text=pieces.append)
+    finally:
+        analyzer.model.config.writes_json = False
+    assert len(pieces) > 1 and "".join(pieces) == answer.report.text and answer.report.text.startswith('{"emotions"')
 
 
 @pytest.mark.parametrize("form", ["explained", "direct"])
@@ -171,3 +192,9 @@ def test_an_answer_held_to_a_json_schema_is_read_as_json(analyzer, clips):
 def test_an_unknown_engine_is_named():
     with pytest.raises(AnalyzeError, match="unknown engine 'warp'"):
         Analyzer(tiny_model(), tiny_processor(), name="tiny", engine="warp")
+
+
+@pytest.mark.parametrize(("device", "said"), [("foo", "use cpu, cuda or cuda:NUMBER"), ("cuda:99", "use --device cpu")])
+def test_a_device_that_is_not_here_is_told_in_one_sentence(device, said):
+    with pytest.raises(AnalyzeError, match=said):
+        Analyzer.load("nano", device=device)

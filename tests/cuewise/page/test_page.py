@@ -49,6 +49,17 @@ def words_only(report) -> EmotionReport:
     return report.model_copy(update={"streams": {}, "tracks": []})
 
 
+def test_a_confident_answer_that_is_not_what_is_read_and_prose_against_it_are_marked(tmp_path, words_only):
+    problems = [Problem(code="not_what_is_read", message="the answer says angry, but the streams read happy"),
+                Problem(code="prose_disagrees", message="read alone they say: face angry")]  # fmt: skip
+    report = words_only.model_copy(update={"confidence": 1.0, "unsure": True, "problems": problems})
+    page = page_of(tmp_path, (report, Clip(transcript="hi")))
+    assert "Unsure: the answer says angry, but the streams read happy. Take the answer as a guess." in page
+    assert re.search(r'class="agreement conflict">.{0,200}</svg>read alone they say: face angry</p>', page, re.DOTALL)
+    unsure = report.model_copy(update={"emotions": [], "confidence": None, "problems": []})
+    assert "no emotion was named" in page_of(tmp_path, (unsure, Clip(transcript="hi")))
+
+
 def test_the_page_is_whole_and_well_formed(tmp_path, words_only):
     page = Elements(page_of(tmp_path, (words_only, Clip(transcript="hi"))))
     assert page.open == []

@@ -9,7 +9,14 @@ import torch
 from tiny import tiny_tokenizer
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
-from cuewise.mllm.engine.grammar import Grammars, json_grammar, number_pattern, report_grammar, span_pattern
+from cuewise.mllm.engine.grammar import (
+    Grammars,
+    json_grammar,
+    number_pattern,
+    report_grammar,
+    span_pattern,
+    words_grammar,
+)
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 from cuewise.mllm.engine.static import StaticEngine
@@ -60,6 +67,27 @@ def test_a_direct_answer_of_pure_noise_has_no_problem(ours):
         assert parse(text).direct_ok, text
         text = write(grammars, report_grammar("direct", None, [], opened=False), tokenizer, end, seed)
         assert parse(text).direct_ok, text
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("form", ["explained", "direct"])
+def test_an_answer_of_pure_noise_names_candidates_alone(ours, form, free):
+    tokenizer, grammars, end = ours
+    candidates, opening = ["at ease", 'so-called "fine"', "überrascht"], {"explained": "<think>", "direct": "<answer>"}
+    grammar, named = report_grammar(form, 2.0, ["face"], candidates=candidates, free=free), set()
+    for seed in range(8):
+        text = opening[form] + write(grammars, grammar, tokenizer, end, seed)
+        if "</answer>" in text:
+            answer = parse(text)
+            assert answer.labels and set(answer.labels) <= {candidate.strip('"') for candidate in candidates}, text
+            named |= set(answer.labels)
+    assert named
+
+
+def test_a_judgement_of_pure_noise_is_one_of_its_words(ours):
+    tokenizer, grammars, end = ours
+    found = {write(grammars, words_grammar(["Correct", "Incorrect"]), tokenizer, end, seed) for seed in range(20)}
+    assert found <= {"Correct", "Incorrect"}
 
 
 def test_a_clip_of_unknown_length_gets_cues_without_times(ours):

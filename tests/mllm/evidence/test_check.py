@@ -203,6 +203,10 @@ def test_a_transcript_without_times_still_supports_a_quote():
     clip = Measurements(3.0, transcript="Ich habe gewonnen. 我赢了！")
     found = verdict(clip, '"habe gewonnen"', "words", (0.0, 1.0))
     assert found.verdict == "supported" and "no times" in found.why
+    cue = check_cue(Cue(channel="words", start=0.0, end=1.0, observation='"habe gewonnen"'), clip)
+    assert (cue.start, cue.end) == (None, None), "the word is borne out, an invented time is not"
+    timed = check_cue(Cue(channel="words", start=0.0, end=1.0, observation='"sorry"'), Measurements(3.0, words=SAID))
+    assert (timed.start, timed.end) == (0.0, 1.0)
     assert verdict(clip, '"赢了"', "words", None).verdict == "supported"
     assert verdict(clip, '"赢我"', "words", None).verdict == "contradicted"
     assert verdict(Measurements(3.0), '"we won"', "words", None).verdict == "not_measurable"
@@ -233,8 +237,31 @@ def test_the_rest_of_a_clip_lies_outside_the_span():
 def test_the_reason_names_difference_reference_and_threshold():
     claim = Claim(attribute="pitch", direction="higher")
     found = check_claim("voice", claim, SPAN, raised(4))
-    assert found.why.startswith("+4 semitones against the rest of the clip; beyond `clearly` (+")
+    assert found.why.startswith("+4 semitones against the rest of the clip; as much as claimed (clearly: +")
     assert phrase("voice", claim) == "pitch clearly higher"
+
+
+def test_a_small_difference_is_called_small_and_a_large_one_by_its_side():
+    claim = Claim(attribute="lip corners", direction="up")
+    for level, said in ((0.45, "hardly different from the rest of the clip"), (0.9, "less than claimed"),
+                        (1.6, "as much as claimed")):  # fmt: skip
+        why = check_claim("face", claim, (1.0, 2.0), face(AU12=[(0, 1, 0.4), (1, 2, level), (2, 4, 0.4)])).why
+        assert said in why and "`" not in why
+    why = check_claim("voice", Claim(attribute="pitch", direction="higher"), SPAN, raised(-4)).why
+    assert "on the opposite side" in why
+    away = check_claim("face", Claim(attribute="head", direction="away"), None, face(head_yaw=[(0, 4, 1.0)])).why
+    assert "less than claimed" in away
+
+
+@pytest.mark.parametrize(("there", "rest", "expected"), [
+    (4.88, 4.83, "supported"), (4.83, 4.88, "supported"), (0.6, 0.6, "contradicted"), (2.0, 4.8, "contradicted"),
+])  # fmt: skip
+def test_a_state_that_lasts_is_held_against_people_in_general(there, rest, expected):
+    measured = face(AU10=[(0, 1, rest), (1, 2, there), (2, 4, rest)])
+    found = verdict(measured, "upper lip clearly raised (AU10)", "face", (1.0, 2.0))
+    assert found.verdict == expected
+    assert found.reference_kind == ("population" if expected == "supported" else "same_speaker_rest")
+    assert expected == "contradicted" or "the rest of the clip is so as well" in found.why
 
 
 VOICE_EVENTS = [

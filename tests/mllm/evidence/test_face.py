@@ -8,10 +8,13 @@ from shared_data import shared_dir
 from cuewise.data_recipes.synthetic.face import ACTIONS, FaceEvent, FaceProgram, action_curves, render
 from cuewise.mllm.evidence.face import ANGLES, NOT_VALIDATED, QUANTITIES, UNITS, FaceMeasures, back_and_forth
 from cuewise.mllm.evidence.face_actions import CROP, OUTPUTS, WEIGHTS, FaceActionEstimator, FaceActionNet
+from cuewise.mllm.evidence.measure import signals
+from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.media.faces import make_detector
 from cuewise.mllm.media.tracking import track_face
 from cuewise.mllm.media.types import FaceTrack, Media
+from cuewise.mllm.report import Claim
 from cuewise.train.face_action_data import photographs, rendered_faces
 
 DURATION_S, FRAMES = 4.0, 16
@@ -77,6 +80,18 @@ def test_a_smile_is_read_in_its_span_and_not_before():
     curves = measures.signals()
     assert set(curves) >= {"lip corners up", "head yaw"}
     assert len(curves["head yaw"].values) == len(curves["head yaw"].times) == smile.amount + rest.amount
+
+
+def test_there_is_a_curve_for_what_a_cue_names():
+    program = FaceProgram(seed=4, events=[FaceEvent("AU10", 3.5, 1.0, 2.5)])
+    measures = FaceMeasures(filmed(program))
+    claims = [Claim(attribute="upper lip", direction="raised"), Claim(attribute="head", direction="tilted"),
+              Claim(attribute="head", direction="shaking"), Claim(attribute="lips", direction="pressed")]  # fmt: skip
+    curves = measures.curves_of(claims)
+    assert set(curves) == {"upper lip raised", "head roll"}, "motions have no curve, nor has what was not validated"
+    assert curves["head roll"].unit == "deg" and max(curves["upper lip raised"].values) > 1.5
+    media = Measurements(duration_s=DURATION_S, face=measures)
+    assert "face.upper lip raised" in signals(media, claims) and "face.upper lip raised" not in signals(media)
 
 
 def test_a_turned_head_is_read_in_degrees_with_its_side():

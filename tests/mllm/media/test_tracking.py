@@ -100,7 +100,7 @@ def test_frames_without_the_face_are_marked_and_empty():
 def test_a_person_that_is_not_there_is_named():
     frames = np.zeros((2, 60, 80, 3), np.uint8)
     answer = track_face(frames, Scripted([box(20, 10, 30)[None]]), 3, MediaConfig(), 1.0)
-    assert answer == "person 3 was asked for, but 1 people were found (the first is number 0)"
+    assert answer == "person 3 was asked for, but one person was found (the first is number 0)"
 
 
 @pytest.mark.slow  # 19 real clips

@@ -161,3 +161,39 @@ def test_an_unknown_option_names_the_nearest_one(client, name, part):
     error = client.post(ROUTE, json={"transcript": "x", name: "y"}).json()["error"]
     assert error["param"] == name and error["message"].startswith(f"{name}: there is no such option; ")
     assert part in error["message"]
+
+
+@pytest.mark.parametrize("form", ["explained", "direct"])
+def test_an_answer_names_only_the_candidates(client, video, form):
+    fields = {"form": form, "candidates": "Joyful, sad", "temperature": "1.5", "max_tokens": "60"}
+    for seed in range(3):
+        report = client.post(ROUTE, files={"file": video.read_bytes()}, data=fields | {"seed": str(seed)}).json()
+        assert {emotion["label"] for emotion in report["emotions"]} <= {"joyful", "sad"}
+        assert form == "explained" or report["emotions"] or report["problems"]
+        assert set(report["distribution"]) == {"happy", "sad"}
+        assert sum(report["distribution"].values()) == pytest.approx(1, abs=1e-5)
+    refused = client.post(ROUTE, json={"transcript": "x", "candidates": ["happy, sad"]})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "candidates"
+
+
+def test_a_statement_is_judged_and_nothing_else_can_be_asked_beside_it(client, video):
+    fields = {"statement": "The person in the clip is happy."}
+    report = client.post(ROUTE, files={"file": video.read_bytes()}, data=fields).json()
+    assert report["text"] in ("Correct", "Incorrect") and report["unsure"] and report["confidence"] is None
+    assert [problem["code"] for problem in report["problems"]] == ["untrained_task"]
+    for name, value in (("form", "direct"), ("candidates", ["happy", "sad"]), ("question", "why?")):
+        error = client.post(ROUTE, json={"transcript": "x", **fields, name: value}).json()["error"]
+        assert error["param"] == name and f"leave out {name}" in error["message"]
+
+
+@pytest.mark.parametrize(("fields", "param", "said"), [
+    ({"start": 3, "end": 2}, "end", "end must lie after start, got 3.0 to 2.0 s"),
+    ({"words": [{"text": "we", "start": 0.4, "end": 0.2}]}, "words", "words[0] ends at 0.2 s, before it begins"),
+    ({"transcirpt": "x"}, "transcirpt", "did you mean `transcript`?"),
+    ({"media": {"urll": "x"}}, "media.urll", "did you mean `media.url`?"),
+])  # fmt: skip
+def test_a_refusal_names_the_field_and_the_nearest_one(client, fields, param, said):
+    answer = client.post(ROUTE, json={"transcript": "x"} | fields)
+    error = answer.json()["error"]
+    assert answer.status_code == 400 and error["param"] == param and said in error["message"]
+    assert "clip." not in error["message"]

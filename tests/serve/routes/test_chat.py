@@ -3,10 +3,11 @@
 import base64
 import json
 
+import jsonschema
 import pytest
 
+from cuewise.mllm.json_answer import report_schema
 from cuewise.mllm.report import EmotionReport, parse
-from cuewise.serve.routes.chat import report_schema
 
 ROUTE = "/v1/chat/completions"
 
@@ -67,12 +68,21 @@ def test_text_alone_is_what_is_said_and_text_beside_a_clip_is_the_question(clien
     assert asked["choices"][0]["finish_reason"] == "length" and asked["usage"]["completion_tokens"] == 4
 
 
-def test_json_answers_are_json_of_the_schema(client, video):
-    answer = client.post(ROUTE, json=ask(video, response_format={"type": "json_object"}, max_tokens=512,
-                                         emotion={"form": "direct"})).json()  # fmt: skip
-    choice = answer["choices"][0]
-    if choice["finish_reason"] == "stop":
-        assert set(json.loads(choice["message"]["content"])) == set(report_schema(False)["properties"])
+@pytest.mark.parametrize("form", ["explained", "direct"])
+def test_a_json_object_is_the_usual_answer_in_json_also_when_streamed(client, video, form):
+    body = ask(video, response_format={"type": "json_object"}, emotion={"form": form, "guided": True}, max_tokens=400)
+    choice = client.post(ROUTE, json=body).json()["choices"][0]
+    found, report = json.loads(choice["message"]["content"]), choice["message"]["emotion"]
+    assert list(found) == list(report_schema(form == "explained")["properties"])
+    if found["emotions"]:
+        jsonschema.validate(found, report_schema(form == "explained"))
+    assert found["emotions"] == [emotion["label"] for emotion in report["emotions"]]
+    assert report["text"] == choice["message"]["content"] and report["form"] == form
+    chunks = frames(client.post(ROUTE, json=body | {"stream": True}))
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == choice["message"]["content"]
+
+
+def test_answers_are_held_to_a_callers_schema(client, video):
     schema = {"type": "object", "properties": {"mood": {"enum": ["up", "down"]}}, "required": ["mood"],
               "additionalProperties": False}  # fmt: skip
     wanted = {"type": "json_schema", "json_schema": {"name": "mood", "schema": schema, "strict": True}}
@@ -97,6 +107,10 @@ def test_a_sampled_answer_depends_on_its_seed_alone(client, video):
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 BAD = [
+    ({"messages": [{"role": "user", "content": "x"}], "emotion": {"statement": "s", "candidates": ["sad"]}},
+     "invalid_request", "leave out candidates"),
+    ({"messages": [{"role": "user", "content": "x"}], "emotion": {"statement": "s"},
+      "response_format": {"type": "json_object"}}, "invalid_request", "leave out response_format"),
     ({"messages": []}, "invalid_request", "messages"),
     ({"messages": [{"role": "user"}]}, "nothing_to_analyze", "neither media nor text"),
     ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_request", "role"),
@@ -109,7 +123,8 @@ BAD = [
     ({"messages": [{"role": "user", "content": [IMAGE]}]}, "media_undecodable", "clip: no decoder"),
     ({"messages": [{"role": "user", "content": "x"}], "n": 2}, "invalid_request", "n"),
     ({"messages": [{"role": "user", "content": "x"}], "temperature": 9}, "invalid_request", "temperature"),
-    ({"messages": [{"role": "user", "content": "x"}], "emotion": {"formm": 1}}, "invalid_request", "emotion.formm"),
+    ({"messages": [{"role": "user", "content": "x"}], "emotion": {"formm": 1}}, "invalid_request",
+     "did you mean `emotion.form`?"),
     ({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_schema"}},
      "invalid_request", "json_schema"),
     ({"messages": [{"role": "user", "content": "x"}],

@@ -14,6 +14,7 @@ from cuewise.mllm.report import (
     Emotion,
     EmotionReport,
     FaceBox,
+    Problem,
     Signal,
     StreamInfo,
     Track,
@@ -40,7 +41,7 @@ def cues() -> list[Cue]:
             claim=Claim(attribute="brows", direction="lowered"),
             check=Check(
                 verdict="supported", measured=2.4, unit="intensity 0-5", reference=0.5,
-                reference_kind="same_speaker_rest", why="beyond `clearly`",
+                reference_kind="same_speaker_rest", why="as much as claimed (clearly: +0.85)",
             ),
         ),
         Cue(
@@ -104,6 +105,16 @@ def recorded(name: str, start: float = 0.0, duration: float = SECONDS, *, unsure
     return report
 
 
+def astray(report: EmotionReport) -> None:
+    """Make a report one whose answer and prose are not what its readings say."""
+    report.confidence, report.unsure, report.reasoning = 1.0, True, "Face and voice agree, so angry."
+    report.problems = [
+        Problem(code="not_what_is_read", message="the answer says angry (0.08), but the streams read happy (0.72)"),
+        Problem(code="prose_disagrees", message="read alone they say: face angry, voice happy"),
+    ]
+    report.agreement.channels["voice"].valence, report.agreement.channels["voice"].arousal = 0.95, 0.95
+
+
 class Recorded:
     """Replays the answer. A clip whose name begins with a code of the API is refused with that code.
 
@@ -141,6 +152,8 @@ class Recorded:
         if begin >= self.clip_s:
             raise ApiError("media_bad_span", f"{name}: the span lies outside the clip")
         report = recorded(name, begin, end - begin)
+        if code == "astray":
+            astray(report)
         for at in range(0, len(report.text), PIECE):
             if code == "cut" and at > len(report.text) / 2:
                 raise ApiError("generation_failed", f"{name}: failed in the middle")

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import pytest
+from driving import count, finish, send, text
 from live_server import serving
 
 from cuewise.mllm.report import EmotionReport
@@ -17,31 +18,7 @@ from cuewise.serve.settings import Key, Settings
 
 pytestmark = pytest.mark.slow
 
-SHOWN = "[...document.querySelectorAll('article.report')].at(-1)"
 TIME = "document.querySelector('article.report audio, article.report video').currentTime"
-
-
-def send(page, *files) -> None:
-    """Choose a file and press Analyze."""
-    for file in files:
-        page.choose("#file", file)
-        page.until(f"document.querySelector('#chosen').textContent.includes({json.dumps(file.name)})")
-    page.click("#analyze")
-
-
-def finish(page, timeout_s: float = 60) -> str:
-    """Wait until the run in front has ended; how it ended."""
-    return page.until(
-        f"(() => {{ const r = {SHOWN}; return r && r.dataset.status !== 'running' && r.dataset.status; }})()", timeout_s
-    )
-
-
-def text(page, selector: str) -> str:
-    return page.ask(f"document.querySelector({json.dumps(selector)}).innerText")
-
-
-def count(page, selector: str) -> int:
-    return page.ask(f"document.querySelectorAll({json.dumps(selector)}).length")
 
 
 def test_an_uploaded_clip_is_read_and_everything_of_the_report_is_shown(page, sound, backend):
@@ -228,6 +205,8 @@ def test_two_runs_stand_side_by_side_with_their_differences(page, sound):
     table = text(page, ".comparison table")
     assert "first.wav" in table and "second.wav" in table and "labels only" in table
     assert count(page, ".comparison .dot-letter") == 2 and "same" in table
+    fills = "[...document.querySelectorAll('.comparison .plane .dot')].map(d => getComputedStyle(d).fill)"
+    assert len(set(page.ask(fills))) == 2, "two runs have two colours"
 
 
 @pytest.mark.parametrize(("name", "said"), [
