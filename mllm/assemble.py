@@ -31,7 +31,7 @@ from cuewise.mllm.report import (
 from cuewise.mllm.taxonomy import flagged, nearest_common, same_core
 
 CONFLICT_ABOVE = 0.5
-"""Two channels conflict, and an answer follows a channel, only where it is at least this sure."""
+"""Two channels conflict only when both are at least this sure."""
 
 READ_SHARE = 0.5
 """An answer whose class has less than this share of the top class's probability is not what the streams read."""
@@ -191,8 +191,7 @@ def agree(channels: dict[Channel, ChannelReading], labels: list[str]) -> Agreeme
     ]
     first = labels[0] if labels else None
     named = {first, nearest_common(first)} if first else set()
-    followers = [name for name, reading in channels.items()
-                 if reading.label in named and reading.score >= CONFLICT_ABOVE]  # fmt: skip
+    followers = [name for name, reading in channels.items() if reading.label in named]
     followed = max(followers, key=lambda name: channels[name].score, default=None)
     return Agreement(channels=channels, conflict=bool(conflicting), conflicting=conflicting, followed=followed)
 

@@ -52,12 +52,11 @@ def check_cue(cue: Cue, measurements: Measurements) -> Cue:
     if claim is None:
         return cue.model_copy(update={"claim": None, "check": None})
     span = None if cue.start is None or cue.end is None else (cue.start, cue.end)
-    if cue.channel != "words":
-        return cue.model_copy(update={"claim": claim, "check": check_claim(cue.channel, claim, span, measurements)})
-    check, placed = _check_quote(quoted(cue.observation) or "", span, measurements)
-    # Words without times bear out that something was said, never when: the time of such a cue is not kept.
-    times = {} if placed else {"start": None, "end": None}
-    return cue.model_copy(update={"claim": claim, "check": check, **times})
+    if cue.channel == "words":
+        check = _check_quote(quoted(cue.observation) or "", span, measurements)
+    else:
+        check = check_claim(cue.channel, claim, span, measurements)
+    return cue.model_copy(update={"claim": claim, "check": check})
 
 
 def check_claim(channel: Channel, claim: Claim, span: Span | None, measurements: Measurements) -> Check:
@@ -74,36 +73,10 @@ def check_claim(channel: Channel, claim: Claim, span: Span | None, measurements:
         verdict = "contradicted"
     else:
         verdict = "supported" if claim.degree == "slightly" else "contradicted"
-    note = ""
-    if verdict == "contradicted" and (steady := _steadily_so(channel, meaning, claim, found, measurements)):
-        found, verdict, note = steady, "supported", "; the rest of the clip is so as well"
-        bound = found.bound(meaning, claim.degree)
     return Check(
         verdict=verdict, measured=_rounded(found.measured), unit=meaning.unit, reference=_rounded(found.reference),
-        reference_kind=found.kind, why=_why(meaning, claim, found, bound) + note,
+        reference_kind=found.kind, why=_why(meaning, claim, found, bound),
     )  # fmt: skip
-
-
-def _steadily_so(
-    channel: Channel, meaning: Direction, claim: Claim, found: Comparison, measurements: Measurements
-) -> Comparison | None:
-    """The span against the population, where span and rest both lie beyond the claimed degree of it; else None.
-
-    A state that lasts does not stand out in its own clip. A span that differs from the rest is left to that difference.
-    """
-    if found.kind != "same_speaker_rest" or "population" not in meaning.references:
-        return None
-    if abs(found.x) >= found.bound(meaning, "slightly"):
-        return None
-    median = _population(meaning, measurements.of(channel), load(channel))
-    if median is None:
-        return None
-    there, rest = (
-        Comparison(meaning.sign * _difference(value, median, meaning.scale), value, median, "population")
-        for value in (found.measured, found.reference)
-    )
-    both = there.beyond(meaning, claim.degree) and rest.beyond(meaning, claim.degree)
-    return there if both and not meaning.magnitude else None
 
 
 def compare(channel: Channel, meaning: Direction, span: Span | None, measurements: Measurements) -> Comparison | Check:
@@ -205,23 +178,22 @@ def _difference(value: float, reference: float, scale: str) -> float:
     return math.log(value / reference) * (12 / math.log(2) if scale == "semitone" else 1.0)
 
 
-def _check_quote(phrase: str, span: Span | None, measurements: Measurements) -> tuple[Check, bool]:
-    """Whether the quoted phrase is said, inside the span when the words carry times; and whether the span can stand."""
+def _check_quote(phrase: str, span: Span | None, measurements: Measurements) -> Check:
+    """Words: the quoted phrase is said, and inside the span when the words carry times."""
     if not measurements.words and not (measurements.transcript or "").strip():
         why = measurements.absent.get("words") or "the clip has no transcript"
-        return _not_measurable(why, "times"), True
+        return _not_measurable(why, "times")
     found = occurrences(phrase, measurements.transcript, measurements.words)
     inside = [place for place in found if span is None or place is None or _overlap(place, span)]
     untimed = span is not None and bool(inside) and all(place is None for place in inside)
     if inside:
-        why = "it is said; the transcript carries no times, so the time is not kept" if untimed else "it is said"
+        why = "it is said; the transcript carries no times, so when is not known" if untimed else "it is said"
     elif found:
         why = "it is said at " + ", ".join(f"{start:.2f}-{end:.2f} s" for start, end in found[:3]) + ", not in the span"
     else:
         why = "it is not in the transcript"
-    check = Check(verdict="supported" if inside else "contradicted", measured=float(len(inside)), unit="times",
-                  reference=1.0, reference_kind="absolute", why=why)  # fmt: skip
-    return check, not untimed
+    return Check(verdict="supported" if inside else "contradicted", measured=float(len(inside)), unit="times",
+                 reference=1.0, reference_kind="absolute", why=why)  # fmt: skip
 
 
 def _overlap(place: Span, span: Span) -> bool:

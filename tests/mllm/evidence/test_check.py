@@ -204,9 +204,7 @@ def test_a_transcript_without_times_still_supports_a_quote():
     found = verdict(clip, '"habe gewonnen"', "words", (0.0, 1.0))
     assert found.verdict == "supported" and "no times" in found.why
     cue = check_cue(Cue(channel="words", start=0.0, end=1.0, observation='"habe gewonnen"'), clip)
-    assert (cue.start, cue.end) == (None, None), "the word is borne out, an invented time is not"
-    timed = check_cue(Cue(channel="words", start=0.0, end=1.0, observation='"sorry"'), Measurements(3.0, words=SAID))
-    assert (timed.start, timed.end) == (0.0, 1.0)
+    assert (cue.start, cue.end) == (0.0, 1.0) and "when is not known" in cue.check.why
     assert verdict(clip, '"赢了"', "words", None).verdict == "supported"
     assert verdict(clip, '"赢我"', "words", None).verdict == "contradicted"
     assert verdict(Measurements(3.0), '"we won"', "words", None).verdict == "not_measurable"
@@ -253,15 +251,11 @@ def test_a_small_difference_is_called_small_and_a_large_one_by_its_side():
     assert "less than claimed" in away
 
 
-@pytest.mark.parametrize(("there", "rest", "expected"), [
-    (4.88, 4.83, "supported"), (4.83, 4.88, "supported"), (0.6, 0.6, "contradicted"), (2.0, 4.8, "contradicted"),
-])  # fmt: skip
-def test_a_state_that_lasts_is_held_against_people_in_general(there, rest, expected):
-    measured = face(AU10=[(0, 1, rest), (1, 2, there), (2, 4, rest)])
+def test_a_state_that_lasts_does_not_stand_out_in_its_own_clip():
+    measured = face(AU10=[(0, 1, 4.83), (1, 2, 4.88), (2, 4, 4.83)])
     found = verdict(measured, "upper lip clearly raised (AU10)", "face", (1.0, 2.0))
-    assert found.verdict == expected
-    assert found.reference_kind == ("population" if expected == "supported" else "same_speaker_rest")
-    assert expected == "contradicted" or "the rest of the clip is so as well" in found.why
+    assert found.verdict == "contradicted" and found.reference_kind == "same_speaker_rest"
+    assert "hardly different from the rest of the clip" in found.why
 
 
 VOICE_EVENTS = [
