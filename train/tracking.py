@@ -35,8 +35,8 @@ LOG_NAMES: dict[str, str] = {
     "va/loss": "valence/arousal: sum of 1 - CCC + 3 MSE",
     "va/ccc": "concordance of valence and arousal, mean of both",
     "au/loss": "squared error of action unit intensities, over the units that a row names",
-    "actions/loss": "squared error of the face actions read from a context",
-    "actions/spread": "variance of those actions in the batch: the error of a guess",
+    "actions/loss": "squared error of the roots of the face actions read from a context",
+    "actions/spread": "variance of those roots in the batch: the error of a guess",
     "readings/followed": "share of samples whose answer is the reading of all streams in place of the label",
     "*/contrast": "InfoNCE between two streams (`face-voice`), of clips and texts (`clip-text`), or over the "
     "`depths` of the encoders",

@@ -1,8 +1,8 @@
 """`told_actions`: the context's encoder learns to read measured face actions, number by number, and what they mean.
 
 From labels alone a small network hardly learns that 2.31 is more than 0.40: 900 clips say it too seldom. Here a linear
-head must give every intensity that the text tells, of clips and of invented faces whose actions come from many clips;
-the labels are learnt beside it, on the clips alone.
+head must give the root of every intensity that the text tells, of clips and of invented faces whose actions come from
+many clips; the labels are learnt beside it, on the clips alone.
 
 Shapes: B clips, U action units.
 """
@@ -72,8 +72,9 @@ class ToldActions(Objective):
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
         reading = model.encode_batch(batch.streams).streams["context"].reading
         aus: Tensor = batch.more["aus"]
-        worth = functional.mse_loss(self.intensities(reading.pooled).float(), aus)
-        stats = {"actions/loss": worth.detach(), "actions/spread": aus.var(0).mean()}
+        roots = aus.sqrt()
+        worth = functional.mse_loss(self.intensities(reading.pooled).float(), roots)
+        stats = {"actions/loss": worth.detach(), "actions/spread": roots.var(0).mean()}
         targets: Targets = batch.more["targets"]
         known = targets.known["context"]
         if not known.any():

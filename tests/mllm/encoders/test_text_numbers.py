@@ -28,6 +28,7 @@ def test_each_token_of_a_number_has_its_value_so_far(text, values):
     assert found[:, 0].tolist() == [float(value is not None) for value in values]
     wanted = torch.tensor([value or 0.0 for value in values]).log1p()
     torch.testing.assert_close(found[:, 1], wanted)
+    torch.testing.assert_close(found[:, 2], wanted.expm1().clamp(max=25).sqrt())
 
 
 def test_numbers_are_given_beside_the_places_of_words():
