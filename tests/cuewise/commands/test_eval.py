@@ -73,7 +73,7 @@ def test_a_dry_run_asks_nothing(suite, tmp_path, capsys):
         (["--judge", "stubb"], "unknown judge 'stubb'"),
         (["--judge", "local:nowhere"], "there is no folder nowhere"),
         (["--limit", "-1"], "--limit and --ray must be 0 or more"),
-        (["extra"], "unrecognized arguments: extra"),
+        (["extra"], "unexpected 'extra'; only `compare` takes folders of runs"),
     ],
 )
 def test_every_mistake_is_one_clear_line_and_nothing_is_written(suite, tmp_path, capsys, more, message):
