@@ -12,7 +12,7 @@ help:
 	@echo "make demo   set up if needed, then analyze a clip made on the spot and write its page"
 	@echo "make test   set up if needed, then run all tests"
 	@echo "make lint   set up if needed, then check the style"
-	@echo "make model DATA=FOLDER  train the default model anew: curriculum, preference, GRPO (days on two cores)"
+	@echo "make model DATA=FOLDER  train the default model anew: curriculum, preference, GRPO (long on two cores)"
 	@echo "make setup  set up only: .venv with the versions of constraints.txt"
 
 demo: $(STAMP)

@@ -8,7 +8,7 @@ fault. The reward `critique` scores with it: `readers: {critic: FOLDER}`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -16,36 +16,22 @@ from torch import Generator, Tensor, nn
 
 from cuewise.data_recipes.preferences import KINDS
 from cuewise.mllm.adapters.lora import LoraScope
-from cuewise.mllm.media import MediaConfig
 from cuewise.train.critique import HEAD, critic_of, known_facts
 from cuewise.train.examples import Example, SourceConfig
 from cuewise.train.grpo import run_recipe
 from cuewise.train.loop import LoopConfig, run_stage
-from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.parallel import Parallel
 from cuewise.train.preference_pairs import PRAISE, Pair, fault, make_pairs
+from cuewise.train.recipe_config import RecipeConfig
 
 STAGE = "critic"
 
 
 @dataclass(kw_only=True, slots=True)
-class CriticConfig:
+class CriticConfig(RecipeConfig):
+    """Its folder (`out`/`name`) is what `readers.critic` names; the language model of `init` becomes the critic."""
+
     kind: str = "critic"
-    name: str
-    """Name of the run; `readers.critic` is its folder (`out`/`name`)."""
-
-    init: str
-    """Shipped model or model folder whose language model becomes the critic."""
-
-    out: str = "runs"
-    stored: Literal["float32", "float16"] = "float32"
-    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
-
-    data_root: str = "data"
-    cache: str = "runs/cache"
-    seed: int = 0
-    workers: int = 2
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig]
     corruptions: list[str] = field(default_factory=lambda: list(KINDS))
     """Kinds of rejected answers; see `data_recipes.preferences`."""

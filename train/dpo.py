@@ -14,7 +14,6 @@ from torch import Generator, Tensor, nn
 
 from cuewise.data_recipes.preferences import KINDS
 from cuewise.mllm.adapters.lora import LoraScope
-from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
@@ -25,7 +24,7 @@ from cuewise.train.grpo import run_recipe
 from cuewise.train.loop import LoopConfig, run_stage
 from cuewise.train.media_gate import watched
 from cuewise.train.packing import pack_answers
-from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.parallel import Parallel
 from cuewise.train.policy_losses import (
     avem_prompt_loss,
     avem_response_loss,
@@ -34,6 +33,7 @@ from cuewise.train.policy_losses import (
     token_logprobs,
 )
 from cuewise.train.preference_pairs import Pair, Prompter, Shown, make_pairs, shares
+from cuewise.train.recipe_config import RecipeConfig
 from cuewise.train.reference import Reference
 from cuewise.train.rewards import RewardConfig, RewardSample, score
 from cuewise.train.rewards.base import Entry
@@ -88,24 +88,10 @@ class PreferenceConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class DPOConfig:
+class DPOConfig(RecipeConfig):
+    """The model of `init` is also the reference."""
+
     kind: Literal["dpo"] = "dpo"
-    name: str
-    """Name of the model that comes out."""
-
-    init: str
-    """Shipped model or model folder to start from; also the reference."""
-
-    out: str = "runs"
-    stored: Literal["float32", "float16"] = "float32"
-    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
-
-    data_root: str = "data"
-    cache: str = "runs/cache"
-    seed: int = 0
-    workers: int = 2
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig]
     requires: list[str] = field(default_factory=list)
     """Streams that every clip must have; one without is an error."""

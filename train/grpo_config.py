@@ -5,12 +5,11 @@ from typing import Literal
 
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.engine.base import SamplingParams
-from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.question import MAX_TOKENS
 from cuewise.train.advantages import ADVANTAGES
 from cuewise.train.examples import SourceConfig
 from cuewise.train.loop import LoopConfig
-from cuewise.train.parallel import HardwareConfig
+from cuewise.train.recipe_config import RecipeConfig
 from cuewise.train.rewards import RewardConfig
 from cuewise.train.rewards.base import Entry
 from cuewise.train.rewards.readers import check_readers
@@ -133,26 +132,8 @@ class AlarmConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class GRPOConfig:
+class GRPOConfig(RecipeConfig):
     kind: Literal["grpo"] = "grpo"
-    name: str
-    """Name of the model that comes out."""
-
-    init: str
-    """Shipped model or model folder to start from."""
-
-    out: str = "runs"
-    """Folder for checkpoints, logs and the finished model (`out`/`name`)."""
-
-    stored: Literal["float32", "float16"] = "float32"
-    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
-
-    data_root: str = "data"
-    cache: str = "runs/cache"
-    seed: int = 0
-    workers: int = 2
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig]
     weights: dict[str, float] = field(default_factory=dict)
     """Source -> share of the prompts; by default all alike."""

@@ -7,14 +7,13 @@ the user's last emotion; every reply of a dialogue learns from how it compares w
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Generator
 
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.config_tools import from_dict, load_yaml
-from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.prompts import build, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
@@ -26,7 +25,8 @@ from cuewise.train.grpo_config import AlarmConfig, PolicyConfig, RolloutConfig
 from cuewise.train.grpo_groups import Alarms, Asked, GroupBatch, Groups
 from cuewise.train.loop import LoopConfig, run_stage
 from cuewise.train.packing import Prompted
-from cuewise.train.parallel import HardwareConfig, Parallel
+from cuewise.train.parallel import Parallel
+from cuewise.train.recipe_config import RecipeConfig
 from cuewise.train.reference import Reference
 from cuewise.train.rollout import RolloutEngine, answer_tokens, roll_out
 from cuewise.train.simulated_user import START_TRAINING, Analyse, Conversation, Scenario, benchmark
@@ -38,24 +38,8 @@ QUESTION = "Reply to the person."
 
 
 @dataclass(kw_only=True, slots=True)
-class TalkConfig:
+class TalkConfig(RecipeConfig):
     kind: str = "talk"
-    name: str
-    """Name of the model that comes out."""
-
-    init: str
-    """Shipped model or model folder to start from."""
-
-    out: str = "runs"
-    stored: Literal["float32", "float16"] = "float32"
-    """How the finished weights lie on disk: float16 halves the file; they are computed with in float32 all the same."""
-
-    data_root: str = "data"
-    cache: str = "runs/cache"
-    seed: int = 0
-    workers: int = 2
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    media: MediaConfig = field(default_factory=MediaConfig)
     sources: dict[str, SourceConfig] = field(default_factory=dict)
     """Must stay empty: a talk has no clips."""
 

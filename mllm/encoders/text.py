@@ -100,8 +100,7 @@ def numbers_so_far(ids: Tensor, numbers: list[int]) -> Tensor:
     """ids [B, T] -> [B, T, 3]: 1, log(1 + value) and the square root at each digit and point of a number, 0 elsewhere.
 
     The value is that of the number up to this token, so that its last token has the whole: 2, 2, 2.3, 2.31 for 2.31.
-    The root, of values up to `ROOTS_TO`, tells small ones apart: by it 0.57 in place of 0.49 of RAVDESS's emotions are
-    read from face actions.
+    The root, of values up to `ROOTS_TO`, tells small ones apart.
     """
     kind = torch.full_like(ids, -1)
     for place, token in enumerate(numbers):
