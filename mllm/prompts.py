@@ -87,7 +87,7 @@ def build(
         raise ValueError(f"unknown task {task!r}; tasks are {', '.join(TASKS)}")
     if task == "statement" and not statement:
         raise ValueError("the task `statement` needs the statement to judge; pass statement='...'")
-    said = (transcript or "").strip() or " ".join(word.text for word in words).strip()
+    said = spoken(transcript, words)
     parts: Prompt = [_section("hints", hints, MAX_CONTEXT_CHARS)] if hints else []
     parts += [] if duration_s is None else [f"clip {duration_s:.2f} s\n"]
     for stream in STREAMS:
@@ -108,6 +108,11 @@ def build(
     if addition:
         parts.append(f"\n{neutral(addition)[:MAX_ADDITION_CHARS]}")
     return _joined(parts)
+
+
+def spoken(transcript: str | None, words: Sequence[Word] = ()) -> str:
+    """What is said: the transcript, else the words put together; empty when nobody speaks."""
+    return (transcript or "").strip() or " ".join(word.text for word in words).strip()
 
 
 def neutral(text: str) -> str:

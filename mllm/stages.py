@@ -24,7 +24,7 @@ from cuewise.mllm.media.types import Media
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
-from cuewise.mllm.prompts import Prompt, build, text_of
+from cuewise.mllm.prompts import Prompt, build, spoken, text_of
 from cuewise.mllm.question import Answer, Question
 from cuewise.mllm.report import CHANNELS, ChannelReading, EmotionReport
 from cuewise.mllm.tensors import ClipTensors
@@ -147,9 +147,10 @@ class Stages:
             work.prompt_tokens = len(ids) + len(opening)
             kinds = self.kinds(ids, len(opening))
             grammar = grammar_of(question, work.media.duration_s or None, self._channels(work), self.knows_tags)
+            said = spoken(work.media.transcript, work.media.words) if question.form == "explained" else ""
         return EngineRequest(
             id=key, segments=[rows, opening] if opening else [rows], kinds=kinds, sampling=sampling,
-            deadline_s=deadline_s, grammar=grammar,
+            deadline_s=deadline_s, grammar=grammar, quotes=said or None,
         )  # fmt: skip
 
     def conclude(self, work: Work, written: Written) -> Answer:

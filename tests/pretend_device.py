@@ -78,7 +78,10 @@ def _there(item: Any) -> Any:
 
 @contextmanager
 def pretend_cuda() -> Iterator[None]:
-    """Inside, ``"cuda"`` is a device."""
+    """Inside, ``"cuda"`` is a device; where there is a real one, that is it."""
+    if torch.cuda.is_available():
+        yield
+        return
     init, tensor, cudnn = torch.cuda._lazy_init, torch.tensor, torch.backends.cudnn.enabled
     swap = torch.__future__.get_swap_module_params_on_conversion()
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.processing import CuewiseProcessor
-from cuewise.mllm.prompts import build, text_of
+from cuewise.mllm.prompts import build, spoken, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.advantages import advantages, has_spread, overlong_penalty
@@ -46,6 +46,9 @@ class Asked:
     prompt: Prompted
     text: str
     """The prompt for readers, media as ``[face]``."""
+
+    said: str | None = None
+    """What answers quote word by word."""
 
     completions: list[Completion] = field(default_factory=list)
     rewards: dict[str, list[float | None]] = field(default_factory=dict)
@@ -164,7 +167,8 @@ class Groups:
         asked = [self.ask(example, generator) for example in self.mixture.draw(count, generator)]
         self._encode(asked)
         seeds = torch.randint(2**31 - 2**12, (count,), generator=generator).tolist()
-        found = roll_out(self.model, self.engine, [one.prompt for one in asked], rollout.group, rollout.sampling, seeds)
+        found = roll_out(self.model, self.engine, [one.prompt for one in asked], rollout.group, rollout.sampling, seeds,
+                         [one.said for one in asked])  # fmt: skip
         for one, completions in zip(asked, found, strict=True):
             one.completions = completions
             one.prompt.answers = [answer_tokens(completion, self.end) for completion in completions]
@@ -184,7 +188,8 @@ class Groups:
         )  # fmt: skip
         ids = self.processor.prompt_ids(parts, self.processor.plan.num_tokens(clip.lengths))
         prompt = Prompted(id=row.id, prompt=[*ids, *self.opening], expected=expected)
-        return Asked(example, clip, prompt, text_of(parts))
+        words = spoken(row.transcript, row.words) if said and rollout.form == "explained" else ""
+        return Asked(example, clip, prompt, text_of(parts), words or None)
 
     @torch.no_grad()
     def _encode(self, asked: Sequence[Asked]) -> None:

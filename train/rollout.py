@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from cuewise.mllm.engine.base import Completion, Engine, EngineRequest, SamplingParams, collect
 from cuewise.mllm.engine.sampling import choose
+from cuewise.mllm.engine.verbatim import QuoteMatcher, quote_matcher
 from cuewise.mllm.shared_prefix import VARLEN, PrefixKV, SharedPrefixes, use_kernel
 from cuewise.train.media_gate import check_prompts, check_rows
 from cuewise.train.packing import Prompted
@@ -45,6 +46,8 @@ class _Sample(NamedTuple):
     number: int
     generator: torch.Generator
     completion: Completion
+    matcher: QuoteMatcher | None
+    """What its quotations are held to."""
 
 
 class SharedPrefixRollout:
@@ -69,7 +72,8 @@ class SharedPrefixRollout:
         read = [self._prefill(request) for request in requests]
         found = [[Completion(request.id, i) for i in range(request.n)] for request in requests]
         alive = [
-            _Sample(r, i, torch.Generator().manual_seed(request.sampling.seed + i), found[r][i])
+            _Sample(r, i, torch.Generator().manual_seed(request.sampling.seed + i), found[r][i],
+                    quote_matcher(request, self.tokenizer))
             for r, request in enumerate(requests) for i in range(request.n)
         ]  # fmt: skip
         logits = torch.cat([last.expand(request.n, -1) for request, (_, last) in zip(requests, read)])
@@ -125,13 +129,15 @@ class SharedPrefixRollout:
         tokens = []
         for sample, row in zip(alive, logits.float().cpu()):
             params = requests[sample.request].sampling
-            token, logprob = choose(row, params, sample.generator)
+            token, logprob = choose(row, params, sample.generator, sample.matcher)
             done = sample.completion
             tokens.append(token)
             if token in self.end_ids:
                 done.finish_reason = "stop"
                 continue
             done.token_ids.append(token)
+            if sample.matcher is not None:
+                sample.matcher.accept(token)
             if logprob is not None:
                 done.logprobs.append(logprob)
             if len(done.token_ids) >= params.max_tokens:
@@ -147,22 +153,25 @@ class SharedPrefixRollout:
 @torch.no_grad()
 def roll_out(
     model: Any, engine: RolloutEngine, prompts: Sequence[Prompted], n: int, sampling: SamplingParams,
-    seeds: Sequence[int],
+    seeds: Sequence[int], quotes: Sequence[str | None] | None = None,
 ) -> list[list[Completion]]:  # fmt: skip
     """`n` answers to each prompt, whose media is counted on its way. The model answers in evaluation mode.
 
     Args:
         seeds: one per prompt; sample i of a prompt draws with its seed + i.
+        quotes: what is said in each clip, which answers quote word by word; they are left free without.
     """
     training = model.training
     model.eval()
     try:
         check_prompts("rollout", prompts, model.plan.tokens.placeholders)
         requests = []
-        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        said = quotes or [None] * len(prompts)
+        for index, (prompt, seed, words) in enumerate(zip(prompts, seeds, said, strict=True)):
             rows = model.prompt_rows(torch.tensor(prompt.prompt, device=model.device), prompt.media)
             check_rows("rollout", model, prompt, rows)
-            requests.append(EngineRequest(id=str(index), segments=[rows], sampling=_seeded(sampling, seed), n=n))
+            requests.append(EngineRequest(id=str(index), segments=[rows], sampling=_seeded(sampling, seed), n=n,
+                                          quotes=words))  # fmt: skip
         found = engine.sample(requests)
     finally:
         model.train(training)

@@ -144,6 +144,9 @@ def number_pattern(low: int, high: int) -> str:
 class Matcher:
     """State of a grammar in one answer."""
 
+    idle = False
+    """Whether any token may follow."""
+
     def __init__(self, matcher: Any, end_ids: Sequence[int]):
         self._matcher = matcher
         self._end_ids = list(end_ids)
@@ -179,7 +182,7 @@ class Grammars:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end_ids: Iterable[int]):
-        self._tokenizer, self._vocabulary, self._end_ids = tokenizer, vocabulary, sorted(end_ids)
+        self.tokenizer, self._vocabulary, self._end_ids = tokenizer, vocabulary, sorted(end_ids)
         self._bridge: Any = None
         self._known: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -200,8 +203,8 @@ class Grammars:
         from llguidance.hf import from_tokenizer
 
         if self._bridge is None:
-            size = max(self._vocabulary, len(self._tokenizer))
-            self._bridge = from_tokenizer(self._tokenizer, n_vocab=size, eos_token=self._end_ids or None)
+            size = max(self._vocabulary, len(self.tokenizer))
+            self._bridge = from_tokenizer(self.tokenizer, n_vocab=size, eos_token=self._end_ids or None)
         matcher = LLMatcher(self._bridge, text, log_level=0)
         if matcher.is_error():
             raise ValueError(f"grammar: cannot be used: {_first_line(matcher.get_error())}")

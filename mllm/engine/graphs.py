@@ -7,8 +7,6 @@ use run along. Shapes: R rows of a recording, V vocabulary.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,24 +19,27 @@ Step = Callable[[], Tensor]
 Record = Callable[[Step], tuple[Callable[[], object], Tensor]]
 
 
-def record_cuda(step: Step) -> tuple[Callable[[], object], Tensor]:
-    """(replay, output) of a step recorded as a CUDA graph."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # what is set up on first use must not be recorded
-        for _ in range(2):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=_pool()):
-        output = step()
-    return graph.replay, output
+def cuda_recorder() -> Record:
+    """Records steps as CUDA graphs: (replay, output) of each.
 
+    Its recordings share their memory: they never run at the same time, and an output is read before the next step. Once
+    they are all forgotten the memory is gone, and a new recorder is needed.
+    """
+    pool = torch.cuda.graph_pool_handle()
 
-@lru_cache(maxsize=1)
-def _pool() -> Any:
-    """Memory that all recordings share: they never run at the same time, and an output is read before the next step."""
-    return torch.cuda.graph_pool_handle()
+    def record(step: Step) -> tuple[Callable[[], object], Tensor]:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # what is set up on first use must not be recorded
+            for _ in range(2):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            output = step()
+        return graph.replay, output
+
+    return record
 
 
 @dataclass(slots=True)
@@ -59,9 +60,10 @@ class StepGraphs:
 
     def __init__(
         self, forward: Callable[[Tensor, Tensor, int], Tensor], slots: int, device: torch.device,
-        record: Record = record_cuda,
+        recorder: Callable[[], Record] = cuda_recorder,
     ):  # fmt: skip
-        self._forward, self._slots, self._device, self._record = forward, slots, device, record
+        self._forward, self._slots, self._device, self._recorder = forward, slots, device, recorder
+        self._record: Record | None = None
         self._known: dict[tuple[int, int], _Recording] = {}
         self._generation = 0
         self.broken: str | None = None
@@ -76,7 +78,7 @@ class StepGraphs:
             return None
         if generation != self._generation:
             self._known.clear()
-            self._generation = generation
+            self._record, self._generation = None, generation
         rows, visible = self.size(len(tokens)), -(-(max(positions) + 1) // VISIBLE) * VISIBLE
         pad = [0] * (rows - len(tokens))
         given = torch.tensor([tokens + pad, positions + pad], device=self._device)
@@ -101,5 +103,6 @@ class StepGraphs:
 
     def _made(self, given: Tensor, visible: int) -> _Recording:
         tokens, positions = given[0].clone(), given[1].clone()
+        self._record = self._record or self._recorder()
         replay, logits = self._record(lambda: self._forward(tokens, positions, visible))
         return _Recording(tokens, positions, replay, logits)

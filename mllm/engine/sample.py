@@ -8,6 +8,7 @@ from cuewise.mllm.engine.detokenize import Detokenizer
 from cuewise.mllm.engine.grammar import Matcher
 from cuewise.mllm.engine.sampling import choose
 from cuewise.mllm.engine.scheduler import Ticket
+from cuewise.mllm.engine.verbatim import QuoteMatcher
 
 
 class Sample:
@@ -16,7 +17,7 @@ class Sample:
     Args:
         end_ids: token ids that end an answer; they are not part of its text.
         max_length: prompt and answer together, in tokens.
-        matcher: the state of the request's grammar, when it has one.
+        matcher: the state of what the answer is held to, when there is anything.
     """
 
     __slots__ = ("counts", "detokenizer", "end_ids", "ended", "generator", "last", "matcher", "number", "room",
@@ -24,7 +25,7 @@ class Sample:
 
     def __init__(
         self, ticket: Ticket, number: int, detokenizer: Detokenizer, end_ids: frozenset[int], max_length: int,
-        matcher: Matcher | None = None,
+        matcher: Matcher | QuoteMatcher | None = None,
     ):  # fmt: skip
         request = ticket.request
         self.ticket, self.number, self.detokenizer, self.end_ids = ticket, number, detokenizer, end_ids
@@ -38,7 +39,8 @@ class Sample:
     @property
     def plain(self) -> bool:
         """Greedy and unconstrained: the most likely token is the answer."""
-        return self.ticket.request.sampling.temperature == 0 and self.matcher is None and self.counts is None
+        held = self.matcher is not None and not self.matcher.idle
+        return self.ticket.request.sampling.temperature == 0 and not held and self.counts is None
 
     def choose(self, logits: Tensor) -> tuple[int, float | None]:
         """Next token and its log-probability, from logits [vocabulary]."""

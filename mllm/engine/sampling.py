@@ -1,4 +1,4 @@
-"""From the logits of one row to one token: grammar, penalties, temperature, top-k, top-p, and a draw of its own."""
+"""From the logits of one row to one token: what holds it, penalties, temperature, top-k, top-p, and a draw of its own."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,11 @@ from torch import Tensor
 
 from cuewise.mllm.engine.base import SamplingParams
 from cuewise.mllm.engine.grammar import Matcher
+from cuewise.mllm.engine.verbatim import QuoteMatcher
 
 
 def choose(
-    logits: Tensor, params: SamplingParams, generator: torch.Generator, matcher: Matcher | None = None,
+    logits: Tensor, params: SamplingParams, generator: torch.Generator, matcher: Matcher | QuoteMatcher | None = None,
     counts: Mapping[int, int] | None = None,
 ) -> tuple[int, float | None]:  # fmt: skip
     """Token id and, when asked for, its log-probability under the plain model, from float logits [vocabulary].

@@ -18,6 +18,7 @@ from cuewise.mllm.engine.grammar import Grammars
 from cuewise.mllm.engine.kinds import telling
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
+from cuewise.mllm.engine.verbatim import matcher_of
 
 
 def prompt_rows(embed: nn.Module, request: EngineRequest) -> Tensor:
@@ -127,7 +128,7 @@ class SequentialEngine(Queued):
             output = self.decoder(inputs_embeds=rows[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
         for number in range(request.n):
             own = cache if number == request.n - 1 else copy.deepcopy(cache)
-            matcher = None if request.grammar is None else self.grammars.matcher(request.grammar)
+            matcher = matcher_of(request, self.grammars)
             text = Detokenizer(self.tokenizer, request.sampling.stop)
             sample = Sample(ticket, number, text, self.end_ids, self.max_length, matcher)
             self._current.append((sample, own, output.logits[0, -1]))

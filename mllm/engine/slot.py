@@ -26,6 +26,7 @@ from cuewise.mllm.engine.reading import FAULTS, Reader
 from cuewise.mllm.engine.sample import Sample, end_all
 from cuewise.mllm.engine.sampling import choose_plain
 from cuewise.mllm.engine.scheduler import Intake, Queued, Ticket, Watch, check_request
+from cuewise.mllm.engine.verbatim import matcher_of
 
 
 @dataclass(slots=True)
@@ -234,7 +235,7 @@ class SlotEngine(Queued):
 
     def _sample(self, ticket: Ticket, number: int) -> Sample:
         request = ticket.request
-        matcher = None if request.grammar is None else self.grammars.matcher(request.grammar)
+        matcher = matcher_of(request, self.grammars)
         text = Detokenizer(self.tokenizer, request.sampling.stop)
         return Sample(ticket, number, text, self.end_ids, self.max_length, matcher)
 

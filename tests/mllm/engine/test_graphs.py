@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
-from cuewise.mllm.engine.graphs import StepGraphs, record_cuda
+from cuewise.mllm.engine.graphs import StepGraphs, cuda_recorder
 from cuewise.mllm.engine.slot import SlotEngine
 
 END = 257
@@ -34,7 +34,7 @@ def test_recorded_steps_give_the_same_answers(decoder, tokenizer, slots):
     recorded = SlotEngine(decoder, tokenizer, [END], 1024, slots=slots)
     made = []
     recorded.graphs = StepGraphs(
-        recorded._step_logits, slots, CPU, lambda step: made.append(1) or again(step)
+        recorded._step_logits, slots, CPU, lambda: lambda step: made.append(1) or again(step)
     )  # fmt: skip
     want, got = collect(plain.generate(requests())), collect(recorded.generate(requests()))
     assert {key: answer.token_ids for key, answer in got.items()} == {k: a.token_ids for k, a in want.items()}
@@ -48,7 +48,7 @@ def test_a_device_that_cannot_record_goes_on_without(decoder, tokenizer, caplog)
         raise RuntimeError("operation not permitted when stream is capturing")
 
     engine = SlotEngine(decoder, tokenizer, [END], 1024, slots=4)
-    engine.graphs = StepGraphs(engine._step_logits, 4, CPU, refuse)
+    engine.graphs = StepGraphs(engine._step_logits, 4, CPU, lambda: refuse)
     want = collect(SlotEngine(decoder, tokenizer, [END], 1024, slots=4).generate(requests(5)))
     got = collect(engine.generate(requests(5)))
     assert {key: answer.token_ids for key, answer in got.items()} == {k: a.token_ids for k, a in want.items()}
@@ -59,10 +59,24 @@ def test_the_option_is_ignored_where_there_is_nothing_to_record(decoder, tokeniz
     assert SlotEngine(decoder, tokenizer, [END], 1024, graphs=True).graphs is None
 
 
+def test_keys_and_values_that_lie_elsewhere_need_a_new_recorder():
+    recorders = []
+
+    def recorder():
+        recorders.append(1)
+        return again
+
+    graphs = StepGraphs(lambda tokens, positions, visible: tokens[:, None].float(), 4, CPU, recorder)
+    for generation, rows in ((0, 1), (0, 3), (1, 3), (1, 1), (2, 1)):
+        assert graphs.run([7] * rows, [0] * rows, generation).tolist() == [[7.0]] * rows
+    assert len(recorders) == 3 and graphs.broken is None
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_recorded_step_on_a_gpu_follows_its_inputs():
-    given = torch.zeros(4, device="cuda")
-    replay, output = record_cuda(lambda: given * 2)
-    given.copy_(torch.arange(4.0))
-    replay()
-    assert output.tolist() == [0.0, 2.0, 4.0, 6.0]
+def test_recorded_steps_on_a_gpu_follow_their_inputs_also_after_all_were_forgotten():
+    graphs = StepGraphs(lambda tokens, positions, visible: tokens[:, None] * 2.0, 4, torch.device("cuda"))
+    for generation in (0, 0, 1, 2):
+        for rows in (1, 3):
+            logits = graphs.run([generation + 5] * rows, [0] * rows, generation)
+            assert logits.tolist() == [[2.0 * generation + 10]] * rows
+    assert graphs.broken is None
