@@ -69,6 +69,10 @@ class PolicyConfig:
     advantage: Literal["none", "group", "batch", "rloo", "gdpo"] = "none"
     """How rewards become advantages: centred (Dr. GRPO), scaled by group or batch, leave-one-out, per reward."""
 
+    cue_credit: float = 0.0
+    """Weight of each cue's own share in the cue score, on the tokens that wrote it, beside the advantage of the whole
+    answer (`cuewise.train.cue_credit`). Shares are scaled over the step; clips without known cues have none."""
+
     objective: Literal["clip", "cispo"] = "clip"
     ratio: Literal["token", "sequence"] = "token"
     """`sequence` is GSPO."""
@@ -102,6 +106,8 @@ class PolicyConfig:
         if self.advantage not in (*ADVANTAGES, "gdpo"):
             known = ", ".join([*ADVANTAGES, "gdpo"])
             raise ValueError(f"policy.advantage must be one of {known}, got {self.advantage!r}")
+        if self.cue_credit < 0:
+            raise ValueError(f"policy.cue_credit must be >= 0, got {self.cue_credit:g}; 0 leaves it out")
         if self.updates < 1:
             raise ValueError(f"policy.updates must be >= 1, got {self.updates}")
         if self.objective == "cispo" and self.clip_high <= 1:

@@ -11,14 +11,18 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from cuewise.mllm.engine.base import Completion
+from cuewise.mllm.engine.detokenize import byte_table
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.prompts import build, spoken, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.tensors import ClipTensors
-from cuewise.train.advantages import advantages, has_spread, overlong_penalty
+from cuewise.train.advantages import EPSILON, advantages, has_spread, overlong_penalty
+from cuewise.train.cue_credit import token_credit
 from cuewise.train.data import Mixture, drop_streams
 from cuewise.train.examples import Example
 from cuewise.train.grpo_config import AlarmConfig, GRPOConfig
@@ -55,6 +59,8 @@ class Asked:
     """Reward -> value in [0, 1] of every answer, None where it does not apply."""
 
     advantage: list[float] = field(default_factory=list)
+    credit: list[list[float]] = field(default_factory=list)
+    """Of every token of every answer, beside the advantage of the whole answer."""
 
 
 @dataclass(slots=True)
@@ -70,7 +76,7 @@ class GroupBatch:
     """None when no group has anything to teach."""
 
     advantage: Tensor
-    """[B]."""
+    """[B], or [B, T] where tokens have a share of their own."""
 
     mask: Tensor
     """bool [B, T]."""
@@ -124,6 +130,10 @@ class Groups:
         self.readers = load_readers(config.readers, model.device)
         self.opening = processor.text_ids(OPENING[config.rollout.form])
         self.end = processor.plan.tokens.end
+        self.pieces = byte_table(processor.tokenizer)
+        if self.pieces is None and config.policy.cue_credit:
+            raise ValueError("policy.cue_credit finds the tokens of a cue by their bytes, but this tokenizer is not "
+                             "byte-level; set it to 0")  # fmt: skip
         self.media_trains = any(weight.requires_grad for weight in model.media.parameters())
         self._step, self._ready, self._given = -1, [], 0
 
@@ -242,6 +252,21 @@ class Groups:
         found = advantages(self._tensor(asked), weights, self.config.policy.advantage)
         for one, values in zip(asked, found.tolist(), strict=True):
             one.advantage = values
+        if self.config.policy.cue_credit:
+            self._credit(asked)
+
+    def _credit(self, asked: Sequence[Asked]) -> None:
+        """Give each cue's tokens its share in the cue score, scaled by the spread of the step's shares."""
+        for one in asked:
+            known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
+            one.credit = [
+                token_credit(completion.text, [self.pieces[token] for token in completion.token_ids], known, length)
+                for completion in one.completions
+            ]  # fmt: skip
+        shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
+        scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
+        for one in asked:
+            one.credit = [[scale * value for value in row] for row in one.credit]
 
     def _stats(self, asked: Sequence[Asked]) -> dict[str, float]:
         """Every reward alone, before weighting, and how long the answers are."""
@@ -277,6 +302,10 @@ class Groups:
             whole = torch.tensor([completion.finish_reason != "length" for completion in done], device=mask.device)
             mask = mask & whole.unsqueeze(1)
         advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device)
+        if self.config.policy.cue_credit:
+            credit = pad_sequence([torch.tensor(row) for one in asked for row in one.credit], batch_first=True)
+            credit = pad(credit, (0, mask.shape[1] - credit.shape[1])).to(advantage)
+            advantage = advantage.unsqueeze(1) + credit
         streams = self.processor.collate([one.clip for one in asked]) if self.media_trains else {}
         counted = mask.any(1).sum() if self.config.policy.mean != "tokens" else mask.sum()
         batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage.float(), mask,

@@ -43,11 +43,11 @@ def clipped(
 
     Args:
         ratio: [B, T] or [B, 1].
-        advantage: [B].
+        advantage: [B], or [B, T] where tokens have advantages of their own.
         ceiling: also bounds the ratio of completions with a negative advantage (two-sided clipping,
             arXiv:2505.07291).
     """
-    advantage = advantage.unsqueeze(1)
+    advantage = _by_token(advantage)
     inside = ratio.clamp(1 - low, 1 + high) * advantage
     outside = (ratio if ceiling is None else ratio.clamp(max=ceiling)) * advantage
     return -torch.minimum(outside, inside)
@@ -55,7 +55,12 @@ def clipped(
 
 def cispo(ratio: Tensor, advantage: Tensor, logp: Tensor, high: float) -> Tensor:
     """Log-likelihood weighted by a capped ratio without gradient (CISPO, arXiv:2506.13585); `high` caps the ratio."""
-    return -ratio.clamp(max=high).detach() * advantage.unsqueeze(1) * logp
+    return -ratio.clamp(max=high).detach() * _by_token(advantage) * logp
+
+
+def _by_token(advantage: Tensor) -> Tensor:
+    """[B] or [B, T] -> [B, 1 or T]."""
+    return advantage if advantage.ndim == 2 else advantage.unsqueeze(1)
 
 
 def k3(logp: Tensor, reference: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def policy_loss(
 
     Args:
         logp, old_logp: [B, T] log-probabilities under the current and the sampling policy.
-        advantage: [B].
+        advantage: [B], or [B, T].
         mask: bool [B, T], True for tokens that the policy wrote, up to and including the end token.
         objective: `clip`, or `cispo` with `high` as the cap of the ratio.
         ratio: `token`, or `sequence` for GSPO.
@@ -102,7 +107,7 @@ def policy_loss(
     losses = losses.expand_as(logp)
     tokens = mask.sum().clamp(min=1)
     with torch.no_grad():
-        here, sign = weights.expand_as(logp), advantage.unsqueeze(1)
+        here, sign = weights.expand_as(logp), _by_token(advantage)
         lower, upper = (here < 1 - low) & (sign < 0), (here > (high if objective == "cispo" else 1 + high)) & (sign > 0)
         stats = {
             "ratio": (here * mask).sum() / tokens, "clip/low": (lower & mask).sum() / tokens,

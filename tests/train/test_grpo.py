@@ -10,6 +10,8 @@ from tiny import tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.adapters.lora import LoraScope
+from cuewise.mllm.engine.base import Completion
+from cuewise.mllm.report import Cue
 from cuewise.train import grpo
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example, SourceConfig
@@ -104,6 +106,33 @@ def test_a_step_logs_each_reward_alone_and_what_the_policy_does(tmp_path):
     assert line["grpo/ratio"] == pytest.approx(1, abs=1e-4) and line["grpo/media_rows"] > 0
     assert not torch.equal(before, model.language_model.model.layers[0].mlp.up_proj.weight)
     assert all(torch.equal(kept[name], value) for name, value in frozen.items())
+
+
+def test_tokens_of_a_cue_carry_its_own_share():
+    made = groups(config(policy=PolicyConfig(truncated="keep", cue_credit=1.0), rollout=RolloutConfig(group=2)))
+    known = [Cue(channel="voice", observation="pitch clearly higher", supports=["happy"])]
+    for example in made.mixture.sources["toy"]:
+        example.row.cues = known
+    text = "\n[voice] pitch clearly higher => happy\n[voice] rate clearly slower => sad\n</think>\n<answer>a</answer>"
+    ids = made.processor.text_ids(text)
+    other = made.processor.text_ids("\n[voice] rate clearly slower => sad\n</think>\n<answer>b</answer>")
+
+    class Scripted:
+        def sample(self, requests):
+            decode = made.processor.tokenizer.decode
+            return [[Completion(request.id, i, decode(answer), answer, finish_reason="stop")
+                     for i, answer in enumerate((ids, other))] for request in requests]  # fmt: skip
+
+    made.engine = Scripted()
+    batch = made(0, torch.Generator().manual_seed(0))
+    assert batch.advantage.shape == batch.mask.shape
+    right, wrong = (len(made.processor.text_ids(text.split("[voice]")[0] + "[voice]" + part)) for part in
+                    (" pitch", text.split("[voice]")[1] + "[voice] rate"))  # fmt: skip
+    own, end = batch.advantage[0], batch.advantage[0, len(ids) - 1]
+    assert own[right] > end > own[wrong] and batch.advantage[1, -1] == batch.advantage[1, len(other) - 1]
+    loss, _ = grpo_loss(made.model, batch, made.config.policy)
+    loss.backward()
+    assert torch.isfinite(loss)
 
 
 def test_micro_batches_change_nothing(tmp_path):

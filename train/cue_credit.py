@@ -1,0 +1,67 @@
+"""Each cue's own share in the cue score of its answer, for the tokens that wrote it.
+
+Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
+little about any of them. What a cue is worth by itself can be told: the score of the answer less the score it would have
+without this cue. It is above zero for a cue that earns more than the answer does on average, and below for one that only
+costs precision.
+
+Shapes: K known cues, W written ones, T tokens.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cuewise.eval.metrics.cues import match_credit
+from cuewise.mllm.report import Cue, parse
+
+
+def contributions(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> list[float]:
+    """[W] how much the F of `cuewise.eval.metrics.cues.known_cue_score` loses without each written cue."""
+    if not known or not written:
+        return [0.0] * len(written)
+    credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])
+    whole = _score(credit)
+    return [whole - _score(np.delete(credit, index, 1)) for index in range(len(written))]
+
+
+def _score(credit: np.ndarray) -> float:
+    """F of a one-to-one match from its credits [K, W]: precision total / W and recall total / K."""
+    from scipy.optimize import linear_sum_assignment
+
+    total = float(credit[linear_sum_assignment(credit, maximize=True)].sum())
+    return 2 * total / sum(credit.shape)
+
+
+def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int, Cue]]:
+    """(start, end, cue) of every line of an answer that is read as a cue, in characters."""
+    found, start = [], 0
+    for line in text.split("</think>")[0].split("\n"):
+        cues = parse(f"<think>\n{line}\n</think>", duration_s).cues
+        if len(cues) == 1:
+            found.append((start, start + len(line), cues[0]))
+        start += len(line) + 1
+    return found
+
+
+def token_credit(
+    text: str, pieces: Sequence[bytes], known: Sequence[Cue], duration_s: float | None = None
+) -> list[float]:
+    """[T] the contribution of the cue that each token helps to write, 0 for tokens of no cue.
+
+    Args:
+        text: the answer as its tokens wrote it.
+        pieces: bytes of each token.
+        known: the cues of the clip; without any, no cue is worth anything.
+    """
+    lines = cue_lines(text, duration_s)
+    worth = contributions(known, [cue for _, _, cue in lines], duration_s)
+    spans = [(len(text[:start].encode()), len(text[:end].encode())) for start, end, _ in lines]
+    values, place, index = [], 0, 0
+    for piece in pieces:
+        while index < len(spans) and spans[index][1] <= place:
+            index += 1
+        begun = index < len(spans) and spans[index][0] < place + len(piece)
+        values.append(worth[index] if begun else 0.0)
+        place += len(piece)
+    return values
