@@ -1,9 +1,9 @@
 """Each cue's own share in the cue score of its answer, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
-little about any of them. What a cue is worth by itself can be told: the score of the answer less the score it would have
-without this cue. It is above zero for a cue that earns more than the answer does on average, and below for one that only
-costs precision.
+little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by itself
+can be told: the score of the answer less the score it would have without this cue. It is above zero for a cue that earns
+more than half the score, so that one more of the kind would raise it, and below for one that only costs precision.
 
 Shapes: K known cues, W written ones, T tokens.
 """
@@ -46,8 +46,8 @@ def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int
 
 def token_credit(
     text: str, pieces: Sequence[bytes], known: Sequence[Cue], duration_s: float | None = None
-) -> list[float]:
-    """[T] the contribution of the cue that each token helps to write, 0 for tokens of no cue.
+) -> list[float | None]:
+    """[T] the contribution of the cue that each token helps to write, None for tokens of no cue.
 
     Args:
         text: the answer as its tokens wrote it.
@@ -57,11 +57,12 @@ def token_credit(
     lines = cue_lines(text, duration_s)
     worth = contributions(known, [cue for _, _, cue in lines], duration_s)
     spans = [(len(text[:start].encode()), len(text[:end].encode())) for start, end, _ in lines]
-    values, place, index = [], 0, 0
+    values: list[float | None] = []
+    place, index = 0, 0
     for piece in pieces:
         while index < len(spans) and spans[index][1] <= place:
             index += 1
         begun = index < len(spans) and spans[index][0] < place + len(piece)
-        values.append(worth[index] if begun else 0.0)
+        values.append(worth[index] if begun else None)
         place += len(piece)
     return values

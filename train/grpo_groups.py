@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.engine.detokenize import byte_table
@@ -59,8 +57,8 @@ class Asked:
     """Reward -> value in [0, 1] of every answer, None where it does not apply."""
 
     advantage: list[float] = field(default_factory=list)
-    credit: list[list[float]] = field(default_factory=list)
-    """Of every token of every answer, beside the advantage of the whole answer."""
+    credit: list[list[float | None]] = field(default_factory=list)
+    """Of every token of every answer that writes a cue, in place of the advantage of the whole answer; None elsewhere."""
 
 
 @dataclass(slots=True)
@@ -261,12 +259,12 @@ class Groups:
             known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
             one.credit = [
                 token_credit(completion.text, [self.pieces[token] for token in completion.token_ids], known, length)
-                for completion in one.completions
+                if known else [None] * len(completion.token_ids) for completion in one.completions
             ]  # fmt: skip
         shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
         scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
         for one in asked:
-            one.credit = [[scale * value for value in row] for row in one.credit]
+            one.credit = [[None if value is None else scale * value for value in row] for row in one.credit]
 
     def _stats(self, asked: Sequence[Asked]) -> dict[str, float]:
         """Every reward alone, before weighting, and how long the answers are."""
@@ -301,14 +299,12 @@ class Groups:
         if self.config.policy.truncated == "mask":
             whole = torch.tensor([completion.finish_reason != "length" for completion in done], device=mask.device)
             mask = mask & whole.unsqueeze(1)
-        advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device)
+        advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device).float()
         if self.config.policy.cue_credit:
-            credit = pad_sequence([torch.tensor(row) for one in asked for row in one.credit], batch_first=True)
-            credit = pad(credit, (0, mask.shape[1] - credit.shape[1])).to(advantage)
-            advantage = advantage.unsqueeze(1) + credit
+            advantage = _with_credit(advantage, [row for one in asked for row in one.credit], mask.shape[1])
         streams = self.processor.collate([one.clip for one in asked]) if self.media_trains else {}
         counted = mask.any(1).sum() if self.config.policy.mean != "tokens" else mask.sum()
-        batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage.float(), mask,
+        batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage, mask,
                            max(float(counted), 1e-6), stats, rows)  # fmt: skip
         with torch.no_grad():
             if self.config.policy.updates > 1:
@@ -326,6 +322,16 @@ class Groups:
             return batch.row.by_answer(token_logprobs(logits, batch.row.targets, self.config.rollout.temperature))
         finally:
             self.model.train(training)
+
+
+def _with_credit(advantage: Tensor, credit: Sequence[Sequence[float | None]], length: int) -> Tensor:
+    """[B] -> [B, T]: a token's own share where it has one, else the advantage of its answer."""
+    found = advantage.unsqueeze(1).repeat(1, length)
+    for row, values in zip(found, credit, strict=True):
+        for place, value in enumerate(values):
+            if value is not None:
+                row[place] = value
+    return found
 
 
 def answer_logits(model: Any, batch: GroupBatch, stage: str) -> tuple[Tensor, int]:

@@ -198,3 +198,13 @@ def test_an_unknown_engine_is_named():
 def test_a_device_that_is_not_here_is_told_in_one_sentence(device, said):
     with pytest.raises(AnalyzeError, match=said):
         Analyzer.load("nano", device=device)
+
+
+@pytest.mark.parametrize("model", ["nano", "nano-research"])
+def test_a_shipped_model_quotes_what_was_said(model):
+    texts = ["I've never been this sad in my life!", "There it is, we won!", "Ich bin so froh, danke.", "他说我很开心"]
+    with Analyzer.load(model) as loaded:
+        reports = [loaded.analyze(Clip(transcript=text)) for text in texts]
+    quotes = [cue for report in reports for cue in report.cues if cue.channel == "words"]
+    assert len(quotes) >= len(texts) - 1
+    assert {cue.check.verdict for cue in quotes} == {"supported"}
