@@ -2,8 +2,9 @@
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
 little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by itself
-can be told: the score of the answer less the score it would have without this cue. It is above zero for a cue that earns
-more than half the score, so that one more of the kind would raise it, and below for one that only costs precision.
+can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what the score
+loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one more cue of the
+kind would raise the score; below, it only costs precision.
 
 Shapes: K known cues, W written ones, T tokens.
 """
@@ -17,20 +18,20 @@ from cuewise.mllm.report import Cue, parse
 
 
 def contributions(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> list[float]:
-    """[W] how much the F of `cuewise.eval.metrics.cues.known_cue_score` loses without each written cue."""
+    """[W] credit that is lost without each written cue, less half of `cuewise.eval.metrics.cues.known_cue_score`'s F."""
     if not known or not written:
         return [0.0] * len(written)
     credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])
-    whole = _score(credit)
-    return [whole - _score(np.delete(credit, index, 1)) for index in range(len(written))]
+    whole = _matched(credit)
+    half = whole / sum(credit.shape)
+    return [whole - _matched(np.delete(credit, index, 1)) - half for index in range(len(written))]
 
 
-def _score(credit: np.ndarray) -> float:
-    """F of a one-to-one match from its credits [K, W]: precision total / W and recall total / K."""
+def _matched(credit: np.ndarray) -> float:
+    """Credit of the best one-to-one match, from credits [K, W]."""
     from scipy.optimize import linear_sum_assignment
 
-    total = float(credit[linear_sum_assignment(credit, maximize=True)].sum())
-    return 2 * total / sum(credit.shape)
+    return float(credit[linear_sum_assignment(credit, maximize=True)].sum())
 
 
 def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int, Cue]]:
@@ -49,6 +50,8 @@ def token_credit(
 ) -> list[float | None]:
     """[T] the contribution of the cue that each token helps to write, None for tokens of no cue.
 
+    The token that begins no further cue gets 0: whether to go on is judged by what the cues are worth.
+
     Args:
         text: the answer as its tokens wrote it.
         pieces: bytes of each token.
@@ -58,11 +61,13 @@ def token_credit(
     worth = contributions(known, [cue for _, _, cue in lines], duration_s)
     spans = [(len(text[:start].encode()), len(text[:end].encode())) for start, end, _ in lines]
     values: list[float | None] = []
-    place, index = 0, 0
+    place, index, stopped = 0, 0, False
     for piece in pieces:
         while index < len(spans) and spans[index][1] <= place:
             index += 1
         begun = index < len(spans) and spans[index][0] < place + len(piece)
         values.append(worth[index] if begun else None)
+        if spans and not begun and not stopped and place + len(piece) > spans[-1][1] + 1:
+            values[-1], stopped = 0.0, True
         place += len(piece)
     return values

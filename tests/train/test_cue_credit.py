@@ -25,12 +25,13 @@ def pieces(text: str, size: int = 3) -> list[bytes]:
     return [raw[i : i + size] for i in range(0, len(raw), size)]
 
 
-def test_a_share_is_the_score_less_the_score_without_the_cue():
+def test_a_share_is_what_the_score_loses_without_the_cue_whatever_their_number():
     cues = [cue for _, _, cue in cue_lines(ANSWER, 4.0)]
     whole = known_cue_score(KNOWN, cues, 4.0).f
     for index, share in enumerate(contributions(KNOWN, cues, 4.0)):
         rest = [cue for i, cue in enumerate(cues) if i != index]
-        assert share == pytest.approx(whole - known_cue_score(KNOWN, rest, 4.0).f)
+        lost = whole - known_cue_score(KNOWN, rest, 4.0).f
+        assert share * 2 / (len(KNOWN) + len(cues) - 1) == pytest.approx(lost)
 
 
 def test_right_cues_gain_wrong_ones_and_repetitions_cost():
@@ -46,12 +47,14 @@ def test_right_cues_gain_wrong_ones_and_repetitions_cost():
 def test_the_tokens_of_a_line_and_no_others_carry_its_share(size):
     values = token_credit(ANSWER, pieces(ANSWER, size), KNOWN, 4.0)
     spans = {value: "" for value in values}
+    assert spans.keys() - {None} == {0.0, *contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)}
     for piece, value in zip(pieces(ANSWER, size), values):
         spans[value] += piece.decode(errors="replace")
     worth = contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)
     for line, share in zip((RIGHT, WRONG, HALF), worth):
         assert line[size:-size] in spans[share] and len(spans[share]) <= len(line) + 2 * size
     assert "<answer>happy" in spans[None] and "smiles" in spans[None]
+    assert spans[0.0].strip() and spans[0.0].strip() in "The face" and len(spans[0.0]) <= size
 
 
 def test_an_answer_out_of_form_has_no_shares():
