@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.engine.detokenize import byte_table
+from cuewise.mllm.engine.verbatim import held_tokens
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.prompts import build, spoken, text_of
@@ -299,6 +300,8 @@ class Groups:
         if self.config.policy.truncated == "mask":
             whole = torch.tensor([completion.finish_reason != "length" for completion in done], device=mask.device)
             mask = mask & whole.unsqueeze(1)
+        for index, held in enumerate(self._held(one.said, done.token_ids) for one in asked for done in one.completions):
+            mask[index, : len(held)] &= ~torch.tensor(held, dtype=torch.bool, device=mask.device)
         advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device).float()
         if self.config.policy.cue_credit:
             advantage = _with_credit(advantage, [row for one in asked for row in one.credit], mask.shape[1])
@@ -313,6 +316,10 @@ class Groups:
                 with self.reference.on():
                     batch.reference = self._logprobs(batch, "reference")
         return batch
+
+    def _held(self, said: str | None, token_ids: Sequence[int]) -> list[bool]:
+        """Tokens that the transcript chose. The policy is not to learn from them: it would hardly have written them."""
+        return held_tokens(said, self.processor.tokenizer, token_ids)
 
     def _logprobs(self, batch: GroupBatch, stage: str) -> Tensor:
         training = self.model.training

@@ -10,6 +10,7 @@ Positions are bytes of the transcript; tokens are read by a byte-level tokenizer
 import re
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -158,6 +159,18 @@ def quote_matcher(
     """The grammar, and word-by-word quotations where the request asks for them and the tokenizer is byte-level."""
     vocabulary = _vocabulary(tokenizer) if request.quotes and tokenizer is not None else None
     return grammar if vocabulary is None else QuoteMatcher(vocabulary, _said(request.quotes), grammar)
+
+
+def held_tokens(quotes: str | None, tokenizer: PreTrainedTokenizerBase | None, token_ids: Sequence[int]) -> list[bool]:
+    """Which tokens of an answer were written while it could not choose freely."""
+    vocabulary = _vocabulary(tokenizer) if quotes and tokenizer is not None else None
+    if vocabulary is None:
+        return [False] * len(token_ids)
+    matcher, held = QuoteMatcher(vocabulary, _said(quotes)), []
+    for token in token_ids:
+        held.append(not matcher.idle)
+        matcher.accept(token)
+    return held
 
 
 @lru_cache(maxsize=8)

@@ -136,6 +136,23 @@ def test_tokens_of_a_cue_carry_its_own_share():
     assert torch.isfinite(loss)
 
 
+def test_the_policy_does_not_learn_from_words_that_the_transcript_chose():
+    made = groups(config(rollout=RolloutConfig(group=2, max_tokens=40), reward="early_letters"))
+    text = '\n[words] "we won" => happy\n</think>\n<answer>a</answer>'
+    ids = made.processor.text_ids(text)
+
+    class Scripted:
+        def sample(self, requests):
+            return [[Completion(request.id, i, text[: len(text) - 5 * i], ids[: len(ids) - i], finish_reason="stop")
+                     for i in range(2)] for request in requests]  # fmt: skip
+
+    made.engine = Scripted()
+    batch = made(0, torch.Generator().manual_seed(0))
+    tokenizer = made.processor.tokenizer
+    left_out = [tokenizer.decode([t for t, used in zip(ids, row.tolist()) if not used]) for row in batch.mask[::2]]
+    assert any(part.startswith('we won"') for part in left_out), left_out
+
+
 def test_micro_batches_change_nothing(tmp_path):
     weights = []
     for parts in (1, 2):

@@ -14,7 +14,7 @@ from cuewise.mllm.engine.grammar import Grammar
 from cuewise.mllm.engine.sequential import SequentialEngine
 from cuewise.mllm.engine.slot import SlotEngine
 from cuewise.mllm.engine.static import StaticEngine
-from cuewise.mllm.engine.verbatim import LONGEST, LONGEST_WORD, QuoteMatcher, QuoteVocabulary, Said
+from cuewise.mllm.engine.verbatim import LONGEST, LONGEST_WORD, QuoteMatcher, QuoteVocabulary, Said, held_tokens
 from cuewise.mllm.evidence.words import occurrences
 from cuewise.mllm.folders import model_folder
 from cuewise.mllm.processing import CuewiseProcessor
@@ -84,6 +84,14 @@ def test_after_the_quotation_the_model_is_free_again_and_the_next_line_is_anothe
         for byte in text.encode():
             matcher.accept(vocabulary.table.index(bytes([byte])))
         assert matcher.idle == idle
+
+
+def test_the_tokens_of_a_quotation_are_known_afterwards():
+    tokenizer = CuewiseProcessor.from_pretrained(model_folder("nano")).tokenizer
+    ids = tokenizer('[words] "we won" => joy', add_special_tokens=False)["input_ids"]
+    held = held_tokens("we won", tokenizer, ids)
+    assert tokenizer.decode([token for token, one in zip(ids, held) if one]).startswith('we won"')
+    assert not any(held_tokens(None, tokenizer, ids)) and 2 <= sum(held) <= 4
 
 
 def test_nothing_is_quoted_where_nobody_speaks(vocabulary):
