@@ -4,7 +4,8 @@ Eight answers of a group differ in several cues each and in what they conclude, 
 little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by itself
 can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what the score
 loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one more cue of the
-kind would raise the score; below, it only costs precision.
+kind would raise the score; below, it only costs precision. A token earns what its cue and all cues after it are worth, since
+with a cue that is left out of the order those before it are lost as well.
 
 Shapes: K known cues, W written ones, T tokens.
 """
@@ -48,7 +49,7 @@ def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int
 def token_credit(
     text: str, pieces: Sequence[bytes], known: Sequence[Cue], duration_s: float | None = None
 ) -> list[float | None]:
-    """[T] the contribution of the cue that each token helps to write, None for tokens of no cue.
+    """[T] what the cue that each token helps to write and those after it contribute, None for tokens of no cue.
 
     The token that begins no further cue gets 0: whether to go on is judged by what the cues are worth.
 
@@ -59,6 +60,7 @@ def token_credit(
     """
     lines = cue_lines(text, duration_s)
     worth = contributions(known, [cue for _, _, cue in lines], duration_s)
+    worth = [sum(worth[index:]) for index in range(len(worth))]
     spans = [(len(text[:start].encode()), len(text[:end].encode())) for start, end, _ in lines]
     values: list[float | None] = []
     place, index, stopped = 0, 0, False

@@ -44,13 +44,14 @@ def test_right_cues_gain_wrong_ones_and_repetitions_cost():
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
-def test_the_tokens_of_a_line_and_no_others_carry_its_share(size):
+def test_the_tokens_of_a_line_carry_its_share_and_that_of_the_lines_after_it(size):
     values = token_credit(ANSWER, pieces(ANSWER, size), KNOWN, 4.0)
     spans = {value: "" for value in values}
-    assert spans.keys() - {None} == {0.0, *contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)}
+    worth = contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)
+    worth = [sum(worth), sum(worth[1:]), worth[2]]
+    assert spans.keys() - {None} == {0.0, *worth}
     for piece, value in zip(pieces(ANSWER, size), values):
         spans[value] += piece.decode(errors="replace")
-    worth = contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)
     for line, share in zip((RIGHT, WRONG, HALF), worth):
         assert line[size:-size] in spans[share] and len(spans[share]) <= len(line) + 2 * size
     assert "<answer>happy" in spans[None] and "smiles" in spans[None]

@@ -129,7 +129,7 @@ def test_tokens_of_a_cue_carry_its_own_share():
     right, wrong = (len(made.processor.text_ids(text.split("[voice]")[0] + "[voice]" + part)) for part in
                     (" pitch", text.split("[voice]")[1] + "[voice] rate"))  # fmt: skip
     own, end = batch.advantage[0], batch.advantage[0, len(ids) - 1]
-    assert own[right] > 0 > own[wrong] and own[1] == own[right] and own[len(ids) - 3] == end
+    assert own[right] > own[wrong] and own[wrong] < 0 and own[1] == own[right] and own[len(ids) - 3] == end
     assert batch.advantage[1, -1] == batch.advantage[1, len(other) - 1]
     loss, _ = grpo_loss(made.model, batch, made.config.policy)
     loss.backward()
