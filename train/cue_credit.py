@@ -1,11 +1,11 @@
 """Each cue's own share in the cue score of its answer, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
-little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by itself
-can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what the score
-loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one more cue of the
-kind would raise the score; below, it only costs precision. A token earns what its cue and all cues after it are worth, since
-with a cue that is left out of the order those before it are lost as well.
+little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by
+itself can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what
+the score loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one
+more cue of the kind would raise the score; below, it only costs precision. A token earns what its cue and all cues
+after it are worth, since with a cue that is left out of the order those before it are lost as well.
 
 Shapes: K known cues, W written ones, T tokens.
 """
@@ -19,7 +19,7 @@ from cuewise.mllm.report import Cue, parse
 
 
 def contributions(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> list[float]:
-    """[W] credit that is lost without each written cue, less half of `cuewise.eval.metrics.cues.known_cue_score`'s F."""
+    """[W] credit that is lost without each written cue, less half the F of `cuewise.eval.metrics.known_cue_score`."""
     if not known or not written:
         return [0.0] * len(written)
     credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])

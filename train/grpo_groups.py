@@ -59,7 +59,7 @@ class Asked:
 
     advantage: list[float] = field(default_factory=list)
     credit: list[list[float | None]] = field(default_factory=list)
-    """Of every token of every answer that writes a cue, in place of the advantage of the whole answer; None elsewhere."""
+    """Of every token that writes a cue, in place of the advantage of its answer; None elsewhere."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""From the logits of one row to one token: what holds it, penalties, temperature, top-k, top-p, and a draw of its own."""
+"""From the logits of one row to one token: what holds it, penalties, temperature, top-k, top-p, a draw of its own."""
 
 from collections.abc import Mapping
 

@@ -28,7 +28,9 @@ LONGEST_WORD = 40
 """Longer words, and words with a character that an answer cannot hold, are not quoted."""
 
 _QUOTE = ord('"')
-_OPENING = re.compile(rb'^[\s*\xe2\x80\xa2-]*\[\s*(?:words?|text|transcript|subtitles?)\b[^\]\n]*\]\s*"$', re.IGNORECASE)
+_OPENING = re.compile(
+    rb'^[\s*\xe2\x80\xa2-]*\[\s*(?:words?|text|transcript|subtitles?)\b[^\]\n]*\]\s*"$', re.IGNORECASE
+)
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
@@ -82,7 +84,7 @@ class QuoteVocabulary:
 
 
 class QuoteMatcher:
-    """State of one answer: where it stands in the transcript while it quotes. A grammar of the request holds as well."""
+    """State of one answer: where it stands in the transcript while it quotes. The request's grammar holds as well."""
 
     def __init__(self, vocabulary: QuoteVocabulary, said: Said, grammar: Matcher | None = None):
         self._vocabulary, self._said, self._grammar = vocabulary, said, grammar

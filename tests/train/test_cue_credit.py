@@ -46,7 +46,7 @@ def test_right_cues_gain_wrong_ones_and_repetitions_cost():
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_the_tokens_of_a_line_carry_its_share_and_that_of_the_lines_after_it(size):
     values = token_credit(ANSWER, pieces(ANSWER, size), KNOWN, 4.0)
-    spans = {value: "" for value in values}
+    spans = dict.fromkeys(values, "")
     worth = contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)
     worth = [sum(worth), sum(worth[1:]), worth[2]]
     assert spans.keys() - {None} == {0.0, *worth}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cuewise.mllm.engine.base import EngineRequest, SamplingParams, collect
-from cuewise.mllm.engine.graphs import StepGraphs, cuda_recorder
+from cuewise.mllm.engine.graphs import StepGraphs
 from cuewise.mllm.engine.slot import SlotEngine
 
 END = 257

@@ -54,7 +54,7 @@ def test_only_what_was_said_is_quoted_in_whole_words(vocabulary, seed):
 
 
 def test_every_run_of_words_can_be_quoted(vocabulary):
-    words = "we won it".split()
+    words = ["we", "won", "it"]
     runs = {" ".join(words[i:j]) for i in range(3) for j in range(i + 1, 4)}
     assert {written(vocabulary, "We, we won it!", seed).lower() for seed in range(200)} >= runs
 
