@@ -19,7 +19,7 @@ from cuewise.mllm.report import Cue, parse
 
 
 def contributions(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> list[float]:
-    """[W] credit that is lost without each written cue, less half the F of `cuewise.eval.metrics.known_cue_score`."""
+    """[W] credit that is lost without each written cue, less half the F of `eval.metrics.cues.known_cue_score`."""
     if not known or not written:
         return [0.0] * len(written)
     credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])

@@ -85,8 +85,8 @@ class EngineRequest:
     """What the answer must look like: a JSON schema, or a `Grammar`. None leaves the model free."""
 
     quotes: str | None = None
-    """What was said: the answer quotes it word by word (`cuewise.mllm.engine.verbatim`). Engines of others cannot hold a
-    model to it and leave quotations free."""
+    """What was said: the answer quotes it word by word (`cuewise.mllm.engine.verbatim`). Engines of others cannot hold
+    a model to it and leave quotations free."""
 
     prefix_key: str = ""
     """Cached prompts are shared only between requests with the same key. What is shared is found by content."""
