@@ -71,8 +71,8 @@ class PolicyConfig:
 
     cue_credit: float = 0.0
     """Above 0 the tokens of a cue line learn from what the cue and those after it are worth
-    (`cuewise.train.cue_credit`), with this weight, and no longer from the advantage of the whole answer. Shares are scaled over the step; clips
-    without known cues have none, and learn from the whole answer alone."""
+    (`cuewise.train.cue_credit`), with this weight, and no longer from the advantage of the whole answer. Shares are
+    scaled over the step; clips without known cues have none, and learn from the whole answer alone."""
 
     objective: Literal["clip", "cispo"] = "clip"
     ratio: Literal["token", "sequence"] = "token"
