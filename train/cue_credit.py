@@ -1,7 +1,7 @@
 """Each cue's own share in the cue score of its answer, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
-little about any of them: with rewards for the label among them, answers with fewer cues win. What a cue is worth by
+little about any of them: with rewards for the label among them, answers with fewer cues can win. What a cue is worth by
 itself can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what
 the score loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one
 more cue of the kind would raise the score; below, it only costs precision. A token earns what its cue and all cues

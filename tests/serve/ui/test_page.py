@@ -200,8 +200,9 @@ def test_two_runs_stand_side_by_side_with_their_differences(page, sound):
     page.ask("document.querySelector('select[name=form]').value = 'direct'")
     send(page, sound("second.wav"))
     page.until("document.querySelector('#compare')")
+    finish(page)
     page.click("#compare")
-    assert count(page, "article.report") == 2
+    page.until("document.querySelectorAll('article.report').length == 2")
     table = text(page, ".comparison table")
     assert "first.wav" in table and "second.wav" in table and "labels only" in table
     assert count(page, ".comparison .dot-letter") == 2 and "same" in table
