@@ -12,7 +12,8 @@ The schedule, in steps of 64 samples: words 120, face 120, voice 200, how they j
     answer_only    the same perception; answers are labels alone, without cues
     no_curriculum  no stage before the answers: everything learns together, head losses included, for as many samples
 
-What a reward for cues adds is another question: `cuewise train nano-grpo rewards.cue_grounding.weight=0`.
+What a reward for cues adds is another question: `cuewise train nano-grpo policy.cue_credit=0
+rewards.cue_grounding.weight=0`.
 """
 
 import argparse
@@ -31,10 +32,6 @@ from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
 from cuewise.train import sft
 
-READS = {
-    "words": ["words.encoder", "words.head"], "face": ["face.encoder", "face.head"],
-    "voice": ["voice.encoder", "voice.head"], "together": ["fused_head"],
-}  # fmt: skip
 STEPS = {"words": 120, "face": 120, "voice": 200, "together": 60, "answers": 300}
 ARMS = ("full", "no_prefusion", "answer_only", "no_curriculum")
 SIZE = 64
@@ -58,11 +55,10 @@ def recipe(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def train(values: dict[str, Any], name: str, stages: list[str], init: Path, args: argparse.Namespace) -> Path:
-    """Some of the stages, from a model; its folder."""
+def train(values: dict[str, Any], name: str, stages: dict[str, Any], init: Path, args: argparse.Namespace) -> Path:
+    """These stages, from a model; its folder."""
     path = Path(args.out) / f"{name}.yaml"
-    kept = {stage: values["stages"][stage] for stage in stages}
-    written = values | {"stages": kept, "name": name, "init": str(init)}
+    written = values | {"stages": stages, "name": name, "init": str(init)}
     path.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     return sft.main(str(path))
 
@@ -96,17 +92,17 @@ def arm(name: str, values: dict[str, Any], start: Path, args: argparse.Namespace
         one = stages["answers"] | {"trains": sorted(trained), "head_weight": 0.5}
         steps = sum(stage["loop"]["steps"] for stage in stages.values())
         together = one | {"loop": one["loop"] | {"steps": steps}}
-        return train(values | {"stages": {"answers": together}}, name, ["answers"], start, args)
+        return train(values, name, {"answers": together}, start, args)
     read = Path(args.out) / "perception" / "model"
     if not read.is_dir():
-        read = train(values, "perception", [*READS], start, args)
+        read = train(values, "perception", {key: stages[key] for key in stages if key != "answers"}, start, args)
     answers = stages["answers"]
     if name == "no_prefusion":
         read = without_prefusion(read, Path(args.out) / "perception_no_prefusion")
         answers = answers | {"trains": [part for part in answers["trains"] if part != "fusion"]}
     if name == "answer_only":
         answers = answers | {"mixture": answers["mixture"] | {"explained_share": 0.0}}
-    return train(values | {"stages": {"answers": answers}}, name, ["answers"], read, args)
+    return train(values, name, {"answers": answers}, read, args)
 
 
 def main() -> None:

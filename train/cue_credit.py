@@ -56,8 +56,10 @@ def token_credit(
     Args:
         text: the answer as its tokens wrote it.
         pieces: bytes of each token.
-        known: the cues of the clip; without any, no cue is worth anything.
+        known: the cues of the clip; without any, no token has a value.
     """
+    if not known:
+        return [None] * len(pieces)
     lines = cue_lines(text, duration_s)
     worth = contributions(known, [cue for _, _, cue in lines], duration_s)
     worth = [sum(worth[index:]) for index in range(len(worth))]

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from cuewise.mllm.engine.base import Completion
-from cuewise.mllm.engine.detokenize import byte_table
+from cuewise.mllm.engine.detokenize import byte_table, token_bytes
 from cuewise.mllm.engine.verbatim import held_tokens
 from cuewise.mllm.media_tokens import MediaTokens
 from cuewise.mllm.processing import CuewiseProcessor
@@ -259,9 +259,9 @@ class Groups:
         for one in asked:
             known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
             one.credit = [
-                token_credit(completion.text, [self.pieces[token] for token in completion.token_ids], known, length)
-                if known else [None] * len(completion.token_ids) for completion in one.completions
-            ]  # fmt: skip
+                token_credit(done.text, [token_bytes(self.pieces, token) for token in done.token_ids], known, length)
+                for done in one.completions
+            ]
         shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
         scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
         for one in asked:
@@ -300,8 +300,11 @@ class Groups:
         if self.config.policy.truncated == "mask":
             whole = torch.tensor([completion.finish_reason != "length" for completion in done], device=mask.device)
             mask = mask & whole.unsqueeze(1)
-        for index, held in enumerate(self._held(one.said, done.token_ids) for one in asked for done in one.completions):
-            mask[index, : len(held)] &= ~torch.tensor(held, dtype=torch.bool, device=mask.device)
+        # What the transcript chose in a quotation, the policy would hardly have written, and is not to learn from.
+        said = [one.said for one in asked for _ in one.completions]
+        for index, (words, one) in enumerate(zip(said, done, strict=True)):
+            held = torch.tensor(held_tokens(words, self.processor.tokenizer, one.token_ids), dtype=torch.bool)
+            mask[index, : len(held)] &= ~held.to(mask.device)
         advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device).float()
         if self.config.policy.cue_credit:
             advantage = _with_credit(advantage, [row for one in asked for row in one.credit], mask.shape[1])
@@ -317,10 +320,6 @@ class Groups:
                     batch.reference = self._logprobs(batch, "reference")
         return batch
 
-    def _held(self, said: str | None, token_ids: Sequence[int]) -> list[bool]:
-        """Tokens that the transcript chose. The policy is not to learn from them: it would hardly have written them."""
-        return held_tokens(said, self.processor.tokenizer, token_ids)
-
     def _logprobs(self, batch: GroupBatch, stage: str) -> Tensor:
         training = self.model.training
         self.model.eval()
@@ -333,12 +332,11 @@ class Groups:
 
 def _with_credit(advantage: Tensor, credit: Sequence[Sequence[float | None]], length: int) -> Tensor:
     """[B] -> [B, T]: a token's own share where it has one, else the advantage of its answer."""
-    found = advantage.unsqueeze(1).repeat(1, length)
-    for row, values in zip(found, credit, strict=True):
-        for place, value in enumerate(values):
-            if value is not None:
-                row[place] = value
-    return found
+    own = torch.full((len(advantage), length), torch.nan)
+    for row, values in zip(own, credit, strict=True):
+        row[: len(values)] = torch.tensor([torch.nan if value is None else value for value in values])
+    own = own.to(advantage.device)
+    return torch.where(own.isnan(), advantage.unsqueeze(1), own)
 
 
 def answer_logits(model: Any, batch: GroupBatch, stage: str) -> tuple[Tensor, int]:

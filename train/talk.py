@@ -78,6 +78,7 @@ class TalkConfig(RecipeConfig):
         for name, value, unset, instead in (
             ("rollout.form", self.rollout.form, "explained", "`think` says whether a reply begins with a thought"),
             ("rollout.stream_dropout", self.rollout.stream_dropout, 0.0, "a talk has no streams"),
+            ("policy.cue_credit", self.policy.cue_credit, 0.0, "a reply has no known cues"),
             ("policy.overlong_buffer", self.policy.overlong_buffer, 0, "the user alone rewards a reply"),
             ("policy.overlong_weight", self.policy.overlong_weight, 0.0, "the user alone rewards a reply"),
         ):

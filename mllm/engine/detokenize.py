@@ -55,7 +55,7 @@ class _Bytes:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
-        return self._utf8.decode(self._table[token_id] if token_id < len(self._table) else b"")
+        return self._utf8.decode(token_bytes(self._table, token_id))
 
     def flush(self) -> str:
         return self._utf8.decode(b"", True)
@@ -108,6 +108,11 @@ def byte_table(tokenizer: PreTrainedTokenizerBase) -> list[bytes] | None:
     """Bytes of every token of a byte-level tokenizer; None for tokenizers of another kind."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return None if backend is None else _table_of(backend, len(tokenizer))
+
+
+def token_bytes(table: list[bytes], token_id: int) -> bytes:
+    """Bytes of a token; none for an id beyond the tokenizer, which a padded vocabulary can give."""
+    return table[token_id] if token_id < len(table) else b""
 
 
 def _byte_characters() -> list[str]:

@@ -2,7 +2,7 @@
 
 A small language model quotes what people often say. A `QuoteMatcher` follows the answer as it is written and, from the
 opening quotation mark to the closing one, forbids every token that does not go on along the transcript; which words are
-quoted stays the model's own choice. Everywhere else it is idle and costs nothing. docs/engine.md says more.
+quoted stays the model's own choice. Everywhere else it is idle. docs/engine.md says more.
 
 Positions are bytes of the transcript; tokens are read by a byte-level tokenizer's own table.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from cuewise.mllm.engine.base import EngineRequest
-from cuewise.mllm.engine.detokenize import byte_table
+from cuewise.mllm.engine.detokenize import byte_table, token_bytes
 from cuewise.mllm.engine.grammar import Grammars, Matcher
 
 LONGEST = 60
@@ -38,14 +38,14 @@ _BAD = re.compile(r'["<>\x00-\x1f\x7f-\x9f]')
 
 
 class Said:
-    """A transcript as what can be quoted of it: `text`, where words begin, where they may end, how far each reaches."""
+    """A transcript as what can be quoted of it: `text`, where words begin and where they end, and `limits`, the last
+    position that a quotation from each begin may reach."""
 
     def __init__(self, transcript: str):
         folded = " ".join(transcript.split())
         self.text = folded.encode()
         self.starts: list[int] = []
         self.ends: set[int] = set()
-        self._whole: list[tuple[int, int]] = []
         runs: list[list[tuple[int, int]]] = [[]]
         for found in _WORD.finditer(folded):
             core = _CORE.search(found.group())
@@ -55,17 +55,13 @@ class Said:
             elif core is not None:
                 begin, end = found.start() + core.start(), found.start() + core.end()
                 runs[-1].append((len(folded[:begin].encode()), len(folded[:end].encode())))
-        self._limit: dict[int, int] = {}
+        self.limits: dict[int, int] = {}
         for run in runs:
             ends = [end for _, end in run]
             for start, _ in run:
-                self._limit[start] = ends[min(bisect_left(ends, start + LONGEST), len(ends) - 1)]
+                self.limits[start] = ends[min(bisect_left(ends, start + LONGEST), len(ends) - 1)]
             self.starts += [start for start, _ in run]
             self.ends.update(ends)
-
-    def limit(self, start: int) -> int:
-        """The last position that a quotation from `start` may reach."""
-        return self._limit[start]
 
 
 class QuoteVocabulary:
@@ -74,13 +70,15 @@ class QuoteVocabulary:
     def __init__(self, table: list[bytes]):
         self.table = table
         self.ids: dict[bytes, list[int]] = defaultdict(list)
-        self.closers: list[tuple[bytes, int]] = []
+        self.closers: dict[bytes, list[int]] = defaultdict(list)
+        """Tokens that hold a quotation mark, by what stands before it."""
+
         for token, piece in enumerate(table):
             if b'"' in piece:
-                self.closers.append((piece[: piece.index(b'"')], token))
+                self.closers[piece[: piece.index(b'"')]].append(token)
             elif piece:
                 self.ids[piece].append(token)
-        self.longest = max(map(len, self.ids), default=0)
+        self.longest = max(map(len, [*self.ids, *self.closers]), default=0)
 
 
 class QuoteMatcher:
@@ -116,7 +114,7 @@ class QuoteMatcher:
     def accept(self, token: int) -> bool:
         """Go on by a token; True when the answer is complete and nothing may follow."""
         done = self._grammar is not None and self._grammar.accept(token)
-        for byte in self._vocabulary.table[token] if token < len(self._vocabulary.table) else b"":
+        for byte in token_bytes(self._vocabulary.table, token):
             self._push(byte)
         return done
 
@@ -137,15 +135,14 @@ class QuoteMatcher:
     def _allowed(self) -> set[int]:
         """Tokens that go on along the transcript, or end the quotation behind a word."""
         found: set[int] = set()
-        text, ids = self._said.text, self._vocabulary.ids
+        said, tokens = self._said, self._vocabulary
         for start in self._open or ():
-            place, limit = start + self._size, self._said.limit(start)
-            for size in range(1, min(self._vocabulary.longest, limit - place) + 1):
-                found.update(ids.get(text[place : place + size], ()))
-            for before, token in self._vocabulary.closers:
-                end = place + len(before)
-                if end <= limit and end in self._said.ends and end > start and text[place:end] == before:
-                    found.add(token)
+            place = start + self._size
+            for end in range(place, min(place + tokens.longest, said.limits[start]) + 1):
+                piece = said.text[place:end]
+                found.update(tokens.ids.get(piece, ()))
+                if end > start and end in said.ends:
+                    found.update(tokens.closers.get(piece, ()))
         return found
 
 

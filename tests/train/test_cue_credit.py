@@ -61,6 +61,7 @@ def test_the_tokens_of_a_line_carry_its_share_and_that_of_the_lines_after_it(siz
 def test_an_answer_out_of_form_has_no_shares():
     text = "happy, because of everything"
     assert token_credit(text, pieces(text), KNOWN) == [None] * len(pieces(text))
+    assert set(token_credit(ANSWER, pieces(ANSWER), [])) == {None}
 
 
 @pytest.mark.parametrize("objective", ["clip", "cispo"])

@@ -171,7 +171,8 @@ def test_collapse_of_the_policy_is_noticed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [{"rollout": RolloutConfig(form="direct")}, {"rollout": RolloutConfig(stream_dropout=0.1)},
-     {"policy": PolicyConfig(overlong_buffer=8)}, {"policy": PolicyConfig(overlong_weight=0.5)}],
+     {"policy": PolicyConfig(overlong_buffer=8)}, {"policy": PolicyConfig(overlong_weight=0.5)},
+     {"policy": PolicyConfig(cue_credit=1.0)}],
 )  # fmt: skip
 def test_options_that_a_talk_has_no_use_for_are_refused(changes):
     with pytest.raises(ValueError, match="does nothing in a talk recipe; leave it out"):
