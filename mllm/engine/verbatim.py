@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from cuewise.mllm.engine.base import EngineRequest
 from cuewise.mllm.engine.detokenize import byte_table, token_bytes
 from cuewise.mllm.engine.grammar import Grammars, Matcher
+from cuewise.mllm.evidence.words import CJK
 
 LONGEST = 60
 """Bytes after which a quotation ends with the word in which it is."""
@@ -31,8 +32,7 @@ _QUOTE = ord('"')
 _OPENING = re.compile(
     rb'^[\s*\xe2\x80\xa2-]*\[\s*(?:words?|text|transcript|subtitles?)\b[^\]\n]*\]\s*"$', re.IGNORECASE
 )
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+_WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 _BAD = re.compile(r'["<>\x00-\x1f\x7f-\x9f]')
 

@@ -10,8 +10,8 @@ _QUOTE = re.compile(
     r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|「([^」]+)」|『([^』]+)』'
     r"|(?<!\w)['‘]([^'’]{1,80}(?:['’]\w[^'’]{0,40}){0,6})['’](?!\w)"
 )
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 _APOSTROPHES = re.compile("['’‘ʼ`´]")
 
 
