@@ -17,12 +17,18 @@ import numpy as np
 from cuewise.eval.metrics.cues import match_credit
 from cuewise.mllm.report import Cue, parse
 
+FLAWS = frozenset({"bad_time", "too_many_labels"})
+"""Problems of a line that is still read as a cue."""
 
-def contributions(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> list[float]:
-    """[W] credit that is lost without each written cue, less half the F of `eval.metrics.cues.known_cue_score`."""
+
+def contributions(known: Sequence[Cue], written: Sequence[Cue | None], duration_s: float | None = None) -> list[float]:
+    """[W] credit that is lost without each written cue, less half the F of `eval.metrics.cues.known_cue_score`.
+
+    None stands for a cue that is written and matches nothing.
+    """
     if not known or not written:
         return [0.0] * len(written)
-    credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])
+    credit = np.array([[match_credit(truth, cue, duration_s) if cue else 0.0 for cue in written] for truth in known])
     whole = _matched(credit)
     half = whole / sum(credit.shape)
     return [whole - _matched(np.delete(credit, index, 1)) - half for index in range(len(written))]
@@ -35,13 +41,13 @@ def _matched(credit: np.ndarray) -> float:
     return float(credit[linear_sum_assignment(credit, maximize=True)].sum())
 
 
-def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int, Cue]]:
-    """(start, end, cue) of every line of an answer that is read as a cue, in characters."""
+def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int, Cue | None]]:
+    """(start, end, cue) of every line of an answer that is read as a cue, in characters; None for one with a problem."""
     found, start = [], 0
     for line in text.split("</think>")[0].split("\n"):
-        cues = parse(f"<think>\n{line}\n</think>", duration_s).cues
-        if len(cues) == 1:
-            found.append((start, start + len(line), cues[0]))
+        read = parse(f"<think>\n{line}\n</think>", duration_s)
+        if len(read.cues) == 1:
+            found.append((start, start + len(line), None if FLAWS.intersection(read.problems) else read.cues[0]))
         start += len(line) + 1
     return found
 

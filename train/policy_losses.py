@@ -21,8 +21,7 @@ def token_logprobs(logits: Tensor, targets: Tensor, temperature: float = 1.0) ->
 @torch.no_grad()
 def token_entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Entropy in nats of each distribution [..., V]."""
-    logp = (logits.float() / temperature).log_softmax(-1)
-    return -(logp.exp() * logp).sum(-1)
+    return torch.special.entr((logits.float() / temperature).softmax(-1)).sum(-1)
 
 
 def token_ratio(logp: Tensor, old_logp: Tensor) -> Tensor:

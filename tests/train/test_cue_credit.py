@@ -43,6 +43,16 @@ def test_right_cues_gain_wrong_ones_and_repetitions_cost():
     assert contributions([], [KNOWN[0]]) == [0.0] and contributions(KNOWN, []) == []
 
 
+def test_a_time_after_the_end_of_the_clip_earns_nothing_though_the_whole_clip_would():
+    line = "[voice 0.50-9.00] pitch clearly higher => happy"
+    whole = contributions(KNOWN, [cue for _, _, cue in cue_lines(line.replace(" 0.50-9.00", ""), 4.0)], 4.0)
+    outside = contributions(KNOWN, [cue for _, _, cue in cue_lines(line, 4.0)], 4.0)
+    within = contributions(KNOWN, [cue for _, _, cue in cue_lines(line, 9.0)], 9.0)
+    assert whole[0] > 0 and outside == [0.0] and within[0] > 0
+    both = contributions(KNOWN, [cue for _, _, cue in cue_lines(f"{RIGHT}\n{line}", 4.0)], 4.0)
+    assert both[0] > 0 > both[1]
+
+
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_the_tokens_of_a_line_carry_its_share_and_that_of_the_lines_after_it(size):
     values = token_credit(ANSWER, pieces(ANSWER, size), KNOWN, 4.0)

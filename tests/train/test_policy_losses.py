@@ -41,6 +41,8 @@ def test_token_logprobs_and_entropy():
     expected = (logits / 0.7).log_softmax(-1).gather(-1, targets[..., None])[..., 0]
     torch.testing.assert_close(token_logprobs(logits, targets, 0.7), expected)
     torch.testing.assert_close(token_entropy(torch.zeros(3, 8)), torch.full((3,), math.log(8)))
+    barred = torch.tensor([0.0, 0.0, torch.finfo(torch.float32).min])
+    torch.testing.assert_close(token_entropy(barred, 0.8), torch.tensor(math.log(2)))
 
 
 def test_clipping_by_hand():
