@@ -1,16 +1,20 @@
-"""Each cue's own share in the cue score of its answer, for the tokens that wrote it.
+"""What each cue of an answer is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
-little about any of them: with rewards for the label among them, answers with fewer cues can win. What a cue is worth by
-itself can be told: the credit that is lost without it, less half the score F of the answer. This has the sign of what
-the score loses without the cue, (2 / (K + W - 1)) of it, but does not shrink with the number of cues: above zero, one
-more cue of the kind would raise the score; below, it only costs precision. A token earns what its cue and all cues
-after it are worth, since with a cue that is left out of the order those before it are lost as well.
+little about any of them: with rewards for the label among them, answers with fewer cues can win. Writing cues is a walk
+instead: every cue pays the credit that it adds to those before it (a cue written twice adds nothing), less a price, half
+of what answers to this clip score on average. Above that price one more cue raises the score F, below it only costs
+precision. After i cues, going on as this answer did is worth what all further cues pay; a token of cue i learns from how
+that compares with the other answers that got as far, and so does the token that writes no further cue, which pays 0.
 
-Shapes: K known cues, W written ones, T tokens.
+A line with a problem, such as a time after the clip's end, matches nothing here: read as a cue of the whole clip, it
+would often earn more than a time that is a guess, and answers would lose their form for it.
+
+Shapes: G answers, K known cues, W written ones, T tokens.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,63 +25,101 @@ FLAWS = frozenset({"bad_time", "too_many_labels"})
 """Problems of a line that is still read as a cue."""
 
 
-def contributions(known: Sequence[Cue], written: Sequence[Cue | None], duration_s: float | None = None) -> list[float]:
-    """[W] credit that is lost without each written cue, less half the F of `eval.metrics.cues.known_cue_score`.
+class CueLine(NamedTuple):
+    """A line of an answer that is read as a cue."""
 
-    None stands for a cue that is written and matches nothing.
-    """
-    if not known or not written:
-        return [0.0] * len(written)
-    credit = np.array([[match_credit(truth, cue, duration_s) if cue else 0.0 for cue in written] for truth in known])
-    whole = _matched(credit)
-    half = whole / sum(credit.shape)
-    return [whole - _matched(np.delete(credit, index, 1)) - half for index in range(len(written))]
+    start: int
+    """Where it begins and ends in the text, in characters."""
+
+    end: int
+    cue: Cue | None
+    """None for one with a problem."""
 
 
-def _matched(credit: np.ndarray) -> float:
-    """Credit of the best one-to-one match, from credits [K, W]."""
-    from scipy.optimize import linear_sum_assignment
-
-    return float(credit[linear_sum_assignment(credit, maximize=True)].sum())
-
-
-def cue_lines(text: str, duration_s: float | None = None) -> list[tuple[int, int, Cue | None]]:
-    """(start, end, cue) of every line of an answer that is read as a cue, in characters; None for one with a problem."""
+def cue_lines(text: str, duration_s: float | None = None) -> list[CueLine]:
+    """Every line of an answer that is read as a cue."""
     found, start = [], 0
     for line in text.split("</think>")[0].split("\n"):
         read = parse(f"<think>\n{line}\n</think>", duration_s)
         if len(read.cues) == 1:
-            found.append((start, start + len(line), None if FLAWS.intersection(read.problems) else read.cues[0]))
+            cue = None if FLAWS.intersection(read.problems) else read.cues[0]
+            found.append(CueLine(start, start + len(line), cue))
         start += len(line) + 1
     return found
 
 
-def token_credit(
-    text: str, pieces: Sequence[bytes], known: Sequence[Cue], duration_s: float | None = None
-) -> list[float | None]:
-    """[T] what the cue that each token helps to write and those after it contribute, None for tokens of no cue.
+def going_on(
+    known: Sequence[Cue], answers: Sequence[Sequence[Cue | None]], duration_s: float | None = None
+) -> list[list[float]]:
+    """[G][W + 1] what an answer's cues from each on pay together; 0 after the last.
 
-    The token that begins no further cue gets 0: whether to go on is judged by what the cues are worth.
+    Cues pay the matched credit of `eval.metrics.cues.known_cue_score` that they add, less half the mean F of the answers.
+    """
+    found = [_credit_of_first(known, written, duration_s) for written in answers]
+    scores = [2 * credit[-1] / (len(known) + len(written)) for credit, written in zip(found, answers)]
+    price = float(np.mean(scores)) / 2
+    return [
+        [credit[-1] - before - price * (len(credit) - 1 - index) for index, before in enumerate(credit)]
+        for credit in found
+    ]
+
+
+def _credit_of_first(known: Sequence[Cue], written: Sequence[Cue | None], duration_s: float | None) -> list[float]:
+    """[W + 1] credit of the best one-to-one match of the first 0, 1, … W cues."""
+    from scipy.optimize import linear_sum_assignment
+
+    credit = np.array([[match_credit(truth, cue, duration_s) if cue else 0.0 for cue in written] for truth in known])
+    total = [0.0]
+    for count in range(1, len(written) + 1):
+        first = credit[:, :count]
+        total.append(float(first[linear_sum_assignment(first, maximize=True)].sum()))
+    return total
+
+
+def beside_others(values: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Each answer's values less the mean of those that the other answers have at the same place, where any has.
+
+    >>> beside_others([[3.0, 1.0, 0.0], [1.0, 0.0]])
+    [[2.0, 1.0, 0.0], [-2.0, -1.0]]
+    """
+    result = []
+    for own, answer in enumerate(values):
+        others = [row for index, row in enumerate(values) if index != own]
+        there = [[row[place] for row in others if place < len(row)] for place in range(len(answer))]
+        result.append([value - (sum(seen) / len(seen) if seen else 0.0) for value, seen in zip(answer, there)])
+    return result
+
+
+def group_credit(
+    texts: Sequence[str], pieces: Sequence[Sequence[bytes]], known: Sequence[Cue], duration_s: float | None = None
+) -> list[list[float | None]]:
+    """[G][T] the share of every token of a group's answers; None for tokens that neither write a cue nor end the cues.
 
     Args:
-        text: the answer as its tokens wrote it.
-        pieces: bytes of each token.
-        known: the cues of the clip; without any, no token has a value.
+        texts: the answers as their tokens wrote them.
+        pieces: bytes of each answer's tokens.
+        known: the cues of the clip; without any, no token has a share.
     """
     if not known:
-        return [None] * len(pieces)
-    lines = cue_lines(text, duration_s)
-    worth = contributions(known, [cue for _, _, cue in lines], duration_s)
-    worth = [sum(worth[index:]) for index in range(len(worth))]
-    spans = [(len(text[:start].encode()), len(text[:end].encode())) for start, end, _ in lines]
+        return [[None] * len(row) for row in pieces]
+    lines = [cue_lines(text, duration_s) for text in texts]
+    shares = beside_others(going_on(known, [[line.cue for line in rows] for rows in lines], duration_s))
+    return [_by_token(*answer) for answer in zip(texts, pieces, lines, shares, strict=True)]
+
+
+def _by_token(
+    text: str, pieces: Sequence[bytes], lines: Sequence[CueLine], shares: Sequence[float]
+) -> list[float | None]:
+    """[T] the share of the cue that each token helps to write; the last share for the token that goes on otherwise."""
+    spans = [(len(text[: line.start].encode()), len(text[: line.end].encode())) for line in lines]
     values: list[float | None] = []
     place, index, stopped = 0, 0, False
     for piece in pieces:
         while index < len(spans) and spans[index][1] <= place:
             index += 1
         begun = index < len(spans) and spans[index][0] < place + len(piece)
-        values.append(worth[index] if begun else None)
+        values.append(shares[index] if begun else None)
         if spans and not begun and not stopped and place + len(piece) > spans[-1][1] + 1:
-            values[-1], stopped = 0.0, True
+            values[-1], stopped = shares[-1], True
         place += len(piece)
     return values

@@ -70,7 +70,7 @@ class PolicyConfig:
     """How rewards become advantages: centred (Dr. GRPO), scaled by group or batch, leave-one-out, per reward."""
 
     cue_credit: float = 0.0
-    """Above 0 the tokens of a cue line learn from what the cue and those after it are worth
+    """Above 0 the tokens of a cue line learn from what the cue and those after it pay beside the other answers
     (`cuewise.train.cue_credit`), with this weight, and no longer from the advantage of the whole answer. Shares are
     scaled over the step; clips without known cues have none, and learn from the whole answer alone."""
 

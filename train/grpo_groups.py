@@ -21,7 +21,7 @@ from cuewise.mllm.prompts import build, spoken, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.advantages import EPSILON, advantages, has_spread, overlong_penalty
-from cuewise.train.cue_credit import token_credit
+from cuewise.train.cue_credit import group_credit
 from cuewise.train.data import Mixture, drop_streams
 from cuewise.train.examples import Example
 from cuewise.train.grpo_config import AlarmConfig, GRPOConfig
@@ -258,10 +258,8 @@ class Groups:
         """Give each cue's tokens its share in the cue score, scaled by the spread of the step's shares."""
         for one in asked:
             known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
-            one.credit = [
-                token_credit(done.text, [token_bytes(self.pieces, token) for token in done.token_ids], known, length)
-                for done in one.completions
-            ]
+            pieces = [[token_bytes(self.pieces, token) for token in done.token_ids] for done in one.completions]
+            one.credit = group_credit([done.text for done in one.completions], pieces, known, length)
         shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
         scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
         for one in asked:

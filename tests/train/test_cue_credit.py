@@ -1,11 +1,11 @@
-"""Each cue's own share: what the score of its answer loses without it, on the tokens that wrote it."""
+"""Each cue's share: what going on with it is worth beside the other answers, on the tokens that wrote it."""
 
 import pytest
 import torch
 
-from cuewise.eval.metrics.cues import known_cue_score
-from cuewise.mllm.report import Cue, parse
-from cuewise.train.cue_credit import contributions, cue_lines, token_credit
+from cuewise.eval.metrics.cues import known_cue_score, match_credit
+from cuewise.mllm.report import Cue
+from cuewise.train.cue_credit import beside_others, cue_lines, going_on, group_credit
 from cuewise.train.policy_losses import policy_loss
 
 KNOWN = [
@@ -25,53 +25,68 @@ def pieces(text: str, size: int = 3) -> list[bytes]:
     return [raw[i : i + size] for i in range(0, len(raw), size)]
 
 
-def test_a_share_is_what_the_score_loses_without_the_cue_whatever_their_number():
-    cues = [cue for _, _, cue in cue_lines(ANSWER, 4.0)]
-    whole = known_cue_score(KNOWN, cues, 4.0).f
-    for index, share in enumerate(contributions(KNOWN, cues, 4.0)):
-        rest = [cue for i, cue in enumerate(cues) if i != index]
-        lost = whole - known_cue_score(KNOWN, rest, 4.0).f
-        assert share * 2 / (len(KNOWN) + len(cues) - 1) == pytest.approx(lost)
+def read(*lines: str) -> list[Cue | None]:
+    return [line.cue for line in cue_lines("\n".join(lines), 4.0)]
 
 
-def test_right_cues_gain_wrong_ones_and_repetitions_cost():
-    right, wrong, half, again = contributions(KNOWN, [parse(f"<think>\n{line}\n</think>").cues[0] for line in
-                                                      (RIGHT, WRONG, HALF, WRONG)])  # fmt: skip
-    assert right > half > 0 > wrong and wrong == again
-    twice = contributions(KNOWN, [parse(f"<think>\n{RIGHT}\n</think>").cues[0]] * 2)
-    assert twice[0] == twice[1] < 0
-    assert contributions([], [KNOWN[0]]) == [0.0] and contributions(KNOWN, []) == []
+def test_going_on_pays_the_credit_that_cues_add_less_half_the_mean_score():
+    answers = [read(RIGHT, WRONG, HALF), read(HALF)]
+    price = sum(known_cue_score(KNOWN, answer, 4.0).f for answer in answers) / 4
+    half = match_credit(KNOWN[1], answers[1][0], 4.0)
+    assert 0 < half < 1
+    first, second = going_on(KNOWN, answers, 4.0)
+    assert first == pytest.approx([1 + half - 3 * price, half - 2 * price, half - price, 0.0])
+    assert second == pytest.approx([half - price, 0.0])
+
+
+def test_a_cue_written_twice_adds_nothing():
+    (values,) = going_on(KNOWN, [read(RIGHT, RIGHT)], 4.0)
+    assert values[0] - values[1] > 0 > values[1]
 
 
 def test_a_time_after_the_end_of_the_clip_earns_nothing_though_the_whole_clip_would():
     line = "[voice 0.50-9.00] pitch clearly higher => happy"
-    whole = contributions(KNOWN, [cue for _, _, cue in cue_lines(line.replace(" 0.50-9.00", ""), 4.0)], 4.0)
-    outside = contributions(KNOWN, [cue for _, _, cue in cue_lines(line, 4.0)], 4.0)
-    within = contributions(KNOWN, [cue for _, _, cue in cue_lines(line, 9.0)], 9.0)
-    assert whole[0] > 0 and outside == [0.0] and within[0] > 0
-    both = contributions(KNOWN, [cue for _, _, cue in cue_lines(f"{RIGHT}\n{line}", 4.0)], 4.0)
-    assert both[0] > 0 > both[1]
+    whole, outside = read(line.replace(" 0.50-9.00", "")), read(line)
+    assert whole[0].start is None and outside == [None]
+    paid = going_on(KNOWN, [read(RIGHT) + whole, read(RIGHT) + outside], 4.0)
+    assert paid[0][1] > 0 > paid[1][1]
+
+
+def test_shares_compare_answers_that_got_as_far():
+    values = [[3.0, 1.0, 0.0], [1.0, 0.0], [2.0, -1.0, -2.0, 0.0]]
+    assert beside_others(values) == [[1.5, 1.5, 2.0], [-1.5, 0.0], [0.0, -1.5, -2.0, 0.0]]
+    assert beside_others([[1.0, 0.0]]) == [[1.0, 0.0]]
+    for place in range(2):
+        assert sum(row[place] for row in beside_others(values)) == pytest.approx(0.0)
+
+
+def test_stopping_is_worth_it_where_others_only_wrote_wrong_cues():
+    answers = [f"\n{RIGHT}\n{WRONG}\nSo.", f"\n{RIGHT}\nSo."]
+    on, stop = group_credit(answers, [pieces(text, 1) for text in answers], KNOWN, 4.0)
+    assert on[len(RIGHT) + 5] < 0 < stop[len(RIGHT) + 2]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
-def test_the_tokens_of_a_line_carry_its_share_and_that_of_the_lines_after_it(size):
-    values = token_credit(ANSWER, pieces(ANSWER, size), KNOWN, 4.0)
+def test_the_tokens_of_a_line_carry_its_share_and_the_next_token_the_last(size):
+    other = f"\n{WRONG}\nNothing.\n</think>\n<answer>sad</answer>"
+    values = group_credit([ANSWER, other], [pieces(ANSWER, size), pieces(other, size)], KNOWN, 4.0)[0]
+    shares = beside_others(going_on(KNOWN, [read(RIGHT, WRONG, HALF), read(WRONG)], 4.0))[0]
+    assert len(set(shares)) == 4
     spans = dict.fromkeys(values, "")
-    worth = contributions(KNOWN, [cue for _, _, cue in cue_lines(ANSWER, 4.0)], 4.0)
-    worth = [sum(worth), sum(worth[1:]), worth[2]]
-    assert spans.keys() - {None} == {0.0, *worth}
+    assert spans.keys() - {None} == set(shares)
     for piece, value in zip(pieces(ANSWER, size), values):
         spans[value] += piece.decode(errors="replace")
-    for line, share in zip((RIGHT, WRONG, HALF), worth):
+    for line, share in zip((RIGHT, WRONG, HALF), shares):
         assert line[size:-size] in spans[share] and len(spans[share]) <= len(line) + 2 * size
     assert "<answer>happy" in spans[None] and "smiles" in spans[None]
-    assert spans[0.0].strip() and spans[0.0].strip() in "The face" and len(spans[0.0]) <= size
+    last = spans[shares[-1]].strip()
+    assert last and last in "The face" and len(last) <= size
 
 
-def test_an_answer_out_of_form_has_no_shares():
+def test_an_answer_out_of_form_and_a_clip_without_known_cues_have_no_shares():
     text = "happy, because of everything"
-    assert token_credit(text, pieces(text), KNOWN) == [None] * len(pieces(text))
-    assert set(token_credit(ANSWER, pieces(ANSWER), [])) == {None}
+    assert group_credit([text], [pieces(text)], KNOWN) == [[None] * len(pieces(text))]
+    assert set(group_credit([ANSWER], [pieces(ANSWER)], [])[0]) == {None}
 
 
 @pytest.mark.parametrize("objective", ["clip", "cispo"])
