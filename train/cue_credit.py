@@ -1,11 +1,12 @@
-"""What each cue of an answer is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
+"""What each cue is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
 little about any of them: with rewards for the label among them, answers with fewer cues can win. Writing cues is a walk
-instead: every cue pays the credit that it adds to those before it (a cue written twice adds nothing), less a price, half
-of what answers to this clip score on average. Above that price one more cue raises the score F, below it only costs
-precision. After i cues, going on as this answer did is worth what all further cues pay; a token of cue i learns from how
-that compares with the other answers that got as far, and so does the token that writes no further cue, which pays 0.
+instead: every cue pays the credit that it adds to those before it (a cue written twice adds nothing), less a price,
+half of what answers to this clip score on average. Above that price one more cue raises the score F, below it only
+costs precision. After i cues, going on as this answer did is worth what all further cues pay; a token of cue i learns
+from how that compares with the other answers that got as far, and so does the token that writes no further cue, which
+pays 0.
 
 A line with a problem, such as a time after the clip's end, matches nothing here: read as a cue of the whole clip, it
 would often earn more than a time that is a guess, and answers would lose their form for it.
@@ -53,7 +54,7 @@ def going_on(
 ) -> list[list[float]]:
     """[G][W + 1] what an answer's cues from each on pay together; 0 after the last.
 
-    Cues pay the matched credit of `eval.metrics.cues.known_cue_score` that they add, less half the mean F of the answers.
+    Cues pay the matched credit of `eval.metrics.cues.known_cue_score` that they add, less half the answers' mean F.
     """
     found = [_credit_of_first(known, written, duration_s) for written in answers]
     scores = [2 * credit[-1] / (len(known) + len(written)) for credit, written in zip(found, answers)]
