@@ -1,19 +1,25 @@
-"""What each cue is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
+"""What each cue of an answer is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
 little about any of them: with rewards for the label among them, answers with fewer cues can win. Writing cues is a walk
 instead: every cue pays the credit that it adds to those before it (a cue written twice adds nothing), less a price,
 half of what answers to this clip score on average. Above that price one more cue raises the score F, below it only
-costs precision. After i cues, going on as this answer did is worth what all further cues pay; a token of cue i learns
-from how that compares with the other answers that got as far, and so does the token that writes no further cue, which
-pays 0.
+costs precision. After i cues, going on as this answer did is worth what all further cues pay; the tokens that say what
+cue i is learn from how that compares with the other answers that got as far, and so does the token that writes no
+further cue, which pays 0.
 
-A line with a problem, such as a time after the clip's end, matches nothing here: read as a cue of the whole clip, it
-would often earn more than a time that is a guess, and answers would lose their form for it.
+The tokens of a cue's time learn from time alone: from the credit that the cue's match has with this time, less what it
+would have with the times that other cues of the group give to the same known cue. Where a cue matches nothing, its time
+says nothing and its tokens learn nothing, or the digits would drift.
+
+A line with a problem, such as a time after the clip's end, pays nothing: read as a cue of the whole clip, it would
+often earn more than a time that is a guess, and answers would lose their form for it.
 
 Shapes: G answers, K known cues, W written ones, T tokens.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,39 +31,49 @@ from cuewise.mllm.report import Cue, parse
 FLAWS = frozenset({"bad_time", "too_many_labels"})
 """Problems of a line that is still read as a cue."""
 
+_END_OF_CUES = re.compile(rb"<\s*/\s*think\s*>", re.IGNORECASE)
+
 
 class CueLine(NamedTuple):
-    """A line of an answer that is read as a cue."""
+    """A line of an answer that is read as a cue. Places are bytes of the answer."""
 
     start: int
-    """Where it begins and ends in the text, in characters."""
-
     end: int
-    cue: Cue | None
-    """None for one with a problem."""
+    when: tuple[int, int]
+    """What follows the channel inside the brackets, the closing one included: the time, or that there is none."""
+
+    cue: Cue
+    flawed: bool
+
+    def credit(self, known: Cue, duration_s: float | None) -> float:
+        """Credit of the match with a known cue; 0 for a flawed line."""
+        return 0.0 if self.flawed else match_credit(known, self.cue, duration_s)
 
 
-def cue_lines(text: str, duration_s: float | None = None) -> list[CueLine]:
+def cue_lines(answer: bytes, duration_s: float | None = None) -> list[CueLine]:
     """Every line of an answer that is read as a cue."""
     found, start = [], 0
-    for line in text.split("</think>")[0].split("\n"):
+    for raw in _END_OF_CUES.split(answer, maxsplit=1)[0].split(b"\n"):
+        line = raw.decode(errors="replace")
         read = parse(f"<think>\n{line}\n</think>", duration_s)
         if len(read.cues) == 1:
-            cue = None if FLAWS.intersection(read.problems) else read.cues[0]
-            found.append(CueLine(start, start + len(line), cue))
-        start += len(line) + 1
+            closed = raw.index(b"]")
+            named = re.match(rb"[^\[]*\[\s*[^\s:,\]]+", raw)
+            when = (start + min(named.end() if named else closed, closed), start + closed + 1)
+            found.append(CueLine(start, start + len(raw), when, read.cues[0], bool(FLAWS.intersection(read.problems))))
+        start += len(raw) + 1
     return found
 
 
 def going_on(
-    known: Sequence[Cue], answers: Sequence[Sequence[Cue | None]], duration_s: float | None = None
+    known: Sequence[Cue], answers: Sequence[Sequence[CueLine]], duration_s: float | None = None
 ) -> list[list[float]]:
     """[G][W + 1] what an answer's cues from each on pay together; 0 after the last.
 
     Cues pay the matched credit of `eval.metrics.cues.known_cue_score` that they add, less half the answers' mean F.
     """
-    found = [_credit_of_first(known, written, duration_s) for written in answers]
-    scores = [2 * credit[-1] / (len(known) + len(written)) for credit, written in zip(found, answers)]
+    found = [_credit_of_first(known, lines, duration_s) for lines in answers]
+    scores = [2 * credit[-1] / (len(known) + len(lines)) for credit, lines in zip(found, answers)]
     price = float(np.mean(scores)) / 2
     return [
         [credit[-1] - before - price * (len(credit) - 1 - index) for index, before in enumerate(credit)]
@@ -65,13 +81,13 @@ def going_on(
     ]
 
 
-def _credit_of_first(known: Sequence[Cue], written: Sequence[Cue | None], duration_s: float | None) -> list[float]:
+def _credit_of_first(known: Sequence[Cue], lines: Sequence[CueLine], duration_s: float | None) -> list[float]:
     """[W + 1] credit of the best one-to-one match of the first 0, 1, … W cues."""
     from scipy.optimize import linear_sum_assignment
 
-    credit = np.array([[match_credit(truth, cue, duration_s) if cue else 0.0 for cue in written] for truth in known])
+    credit = np.array([[line.credit(truth, duration_s) for line in lines] for truth in known])
     total = [0.0]
-    for count in range(1, len(written) + 1):
+    for count in range(1, len(lines) + 1):
         first = credit[:, :count]
         total.append(float(first[linear_sum_assignment(first, maximize=True)].sum()))
     return total
@@ -91,36 +107,63 @@ def beside_others(values: Sequence[Sequence[float]]) -> list[list[float]]:
     return result
 
 
+def timing(
+    known: Sequence[Cue], answers: Sequence[Sequence[CueLine]], duration_s: float | None = None
+) -> list[list[float]]:
+    """[G][W] credit of each cue's match, less its mean with the times of the other cues that match the same known one."""
+    from scipy.optimize import linear_sum_assignment
+
+    shares = [[0.0] * len(lines) for lines in answers]
+    together: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number, lines in enumerate(answers):
+        credit = np.array([[match_credit(truth, line.cue, duration_s) for line in lines] for truth in known])
+        for truth, place in zip(*linear_sum_assignment(credit, maximize=True)) if lines else ():
+            if credit[truth, place] > 0:
+                together[int(truth)].append((number, int(place)))
+    for truth, places in together.items():
+        matched = [answers[number][place] for number, place in places]
+        for (number, place), own in zip(places, matched):
+            others = [line._replace(cue=own.cue.model_copy(update={"start": line.cue.start, "end": line.cue.end}))
+                      .credit(known[truth], duration_s) for line in matched if line is not own]  # fmt: skip
+            if others:
+                shares[number][place] = own.credit(known[truth], duration_s) - float(np.mean(others))
+    return shares
+
+
 def group_credit(
-    texts: Sequence[str], pieces: Sequence[Sequence[bytes]], known: Sequence[Cue], duration_s: float | None = None
+    answers: Sequence[Sequence[bytes]], known: Sequence[Cue], duration_s: float | None = None
 ) -> list[list[float | None]]:
     """[G][T] the share of every token of a group's answers; None for tokens that neither write a cue nor end the cues.
 
     Args:
-        texts: the answers as their tokens wrote them.
-        pieces: bytes of each answer's tokens.
+        answers: bytes of each answer's tokens.
         known: the cues of the clip; without any, no token has a share.
     """
     if not known:
-        return [[None] * len(row) for row in pieces]
-    lines = [cue_lines(text, duration_s) for text in texts]
-    shares = beside_others(going_on(known, [[line.cue for line in rows] for rows in lines], duration_s))
-    return [_by_token(*answer) for answer in zip(texts, pieces, lines, shares, strict=True)]
+        return [[None] * len(pieces) for pieces in answers]
+    lines = [cue_lines(b"".join(pieces), duration_s) for pieces in answers]
+    shares = beside_others(going_on(known, lines, duration_s))
+    return [_by_token(*one) for one in zip(answers, lines, shares, timing(known, lines, duration_s), strict=True)]
 
 
 def _by_token(
-    text: str, pieces: Sequence[bytes], lines: Sequence[CueLine], shares: Sequence[float]
+    pieces: Sequence[bytes], lines: Sequence[CueLine], shares: Sequence[float], times: Sequence[float]
 ) -> list[float | None]:
-    """[T] the share of the cue that each token helps to write; the last share for the token that goes on otherwise."""
-    spans = [(len(text[: line.start].encode()), len(text[: line.end].encode())) for line in lines]
+    """[T] the share of the cue, or of its time, that a token helps to write; the last share for the one that stops."""
     values: list[float | None] = []
     place, index, stopped = 0, 0, False
+    last = lines[-1].end + 1 if lines else 0
     for piece in pieces:
-        while index < len(spans) and spans[index][1] <= place:
+        while index < len(lines) and lines[index].end <= place:
             index += 1
-        begun = index < len(spans) and spans[index][0] < place + len(piece)
-        values.append(shares[index] if begun else None)
-        if spans and not begun and not stopped and place + len(piece) > spans[-1][1] + 1:
-            values[-1], stopped = shares[-1], True
+        line = lines[index] if index < len(lines) else None
+        if line is not None and line.start < place + len(piece):
+            begin, end = line.when
+            values.append(times[index] if begin <= place < end else shares[index])
+        elif not stopped and place + len(piece) > last:
+            values.append(shares[-1])
+            stopped = True
+        else:
+            values.append(None)
         place += len(piece)
     return values

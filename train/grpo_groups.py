@@ -259,7 +259,7 @@ class Groups:
         for one in asked:
             known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
             pieces = [[token_bytes(self.pieces, token) for token in done.token_ids] for done in one.completions]
-            one.credit = group_credit([done.text for done in one.completions], pieces, known, length)
+            one.credit = group_credit(pieces, known, length)
         shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
         scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
         for one in asked:

@@ -25,7 +25,7 @@ DEGREE_STEP = 0.25
 """Credit lost per degree that the claim is off."""
 
 WRONG_SUPPORT = 0.5
-"""Factor of a right cue that is said to speak for another emotion."""
+"""Factor of a right cue that is said to speak for another emotion; between this and 1 where some of several are right."""
 
 SLIGHT_CREDIT = 0.5
 """Credit of a supported `slightly`, which is also supported short of its threshold."""
@@ -99,8 +99,14 @@ def match_credit(known: Cue, written: Cue, duration_s: float | None = None) -> f
     else:
         what = 1 - DEGREE_STEP * abs(DEGREES.index(truth.degree) - DEGREES.index(claim.degree))
     when = TIME_FLOOR + (1 - TIME_FLOOR) * span_overlap(_span(known), _span(written), duration_s)
-    agree = any(same_core(a, b) for a in known.supports for b in written.supports)
-    return what * when * (1.0 if agree or not (known.supports or written.supports) else WRONG_SUPPORT)
+    return what * when * (WRONG_SUPPORT + (1 - WRONG_SUPPORT) * _supported(known, written))
+
+
+def _supported(known: Cue, written: Cue) -> float:
+    """Share of the emotions a cue is said to speak for that it speaks for, so that naming every emotion is no gain."""
+    if not written.supports:
+        return float(not known.supports)
+    return ratio(sum(any(same_core(a, b) for a in known.supports) for b in written.supports), len(written.supports))
 
 
 def span_overlap(

@@ -5,7 +5,7 @@ import torch
 
 from cuewise.eval.metrics.cues import known_cue_score, match_credit
 from cuewise.mllm.report import Cue
-from cuewise.train.cue_credit import beside_others, cue_lines, going_on, group_credit
+from cuewise.train.cue_credit import CueLine, beside_others, cue_lines, going_on, group_credit, timing
 from cuewise.train.policy_losses import policy_loss
 
 KNOWN = [
@@ -25,14 +25,26 @@ def pieces(text: str, size: int = 3) -> list[bytes]:
     return [raw[i : i + size] for i in range(0, len(raw), size)]
 
 
-def read(*lines: str) -> list[Cue | None]:
-    return [line.cue for line in cue_lines("\n".join(lines), 4.0)]
+def read(*lines: str) -> list[CueLine]:
+    return cue_lines("\n".join(lines).encode(), 4.0)
+
+
+def at(line: str, answer: str = ANSWER) -> int:
+    """Byte at which a line begins."""
+    return len(answer[: answer.index(line)].encode())
+
+
+def test_lines_are_found_by_their_bytes_whatever_stands_between():
+    raw = b"\n\xff\xfe\n" + RIGHT.encode() + b"\n" + WRONG.encode() + b"\n</THINK>\n" + HALF.encode()
+    right, wrong = cue_lines(raw, 4.0)
+    assert raw[right.start : right.end].decode() == RIGHT and raw[wrong.start : wrong.end].decode() == WRONG
+    assert raw[slice(*right.when)] == b" 1.00-2.00]" and raw[slice(*wrong.when)] == b"]"
 
 
 def test_going_on_pays_the_credit_that_cues_add_less_half_the_mean_score():
     answers = [read(RIGHT, WRONG, HALF), read(HALF)]
-    price = sum(known_cue_score(KNOWN, answer, 4.0).f for answer in answers) / 4
-    half = match_credit(KNOWN[1], answers[1][0], 4.0)
+    scores = [known_cue_score(KNOWN, [line.cue for line in lines], 4.0).f for lines in answers]
+    price, half = sum(scores) / 4, match_credit(KNOWN[1], answers[1][0].cue, 4.0)
     assert 0 < half < 1
     first, second = going_on(KNOWN, answers, 4.0)
     assert first == pytest.approx([1 + half - 3 * price, half - 2 * price, half - price, 0.0])
@@ -46,10 +58,11 @@ def test_a_cue_written_twice_adds_nothing():
 
 def test_a_time_after_the_end_of_the_clip_earns_nothing_though_the_whole_clip_would():
     line = "[voice 0.50-9.00] pitch clearly higher => happy"
-    whole, outside = read(line.replace(" 0.50-9.00", "")), read(line)
-    assert whole[0].start is None and outside == [None]
-    paid = going_on(KNOWN, [read(RIGHT) + whole, read(RIGHT) + outside], 4.0)
+    whole, outside = read(RIGHT, line.replace(" 0.50-9.00", "")), read(RIGHT, line)
+    assert whole[1].cue.start is None and not whole[1].flawed and outside[1].flawed
+    paid = going_on(KNOWN, [whole, outside], 4.0)
     assert paid[0][1] > 0 > paid[1][1]
+    assert timing(KNOWN, [whole, outside], 4.0)[1][1] < 0 < timing(KNOWN, [whole, outside], 4.0)[0][1] + 1e-9
 
 
 def test_shares_compare_answers_that_got_as_far():
@@ -60,33 +73,49 @@ def test_shares_compare_answers_that_got_as_far():
         assert sum(row[place] for row in beside_others(values)) == pytest.approx(0.0)
 
 
+def test_times_learn_from_time_alone():
+    late, slight = RIGHT.replace("1.00-2.00", "1.50-3.00"), RIGHT.replace("clearly", "slightly")
+    lost = match_credit(KNOWN[0], read(RIGHT)[0].cue, 4.0) - match_credit(KNOWN[0], read(late)[0].cue, 4.0)
+    assert lost > 0.3
+    assert timing(KNOWN, [read(WRONG, RIGHT), read(late)], 4.0) == [[0.0, pytest.approx(lost)], [pytest.approx(-lost)]]
+    assert timing(KNOWN, [read(RIGHT), read(slight)], 4.0) == [[0.0], [0.0]]
+    assert timing(KNOWN, [read(RIGHT), read(WRONG), []], 4.0) == [[0.0], [0.0], []]
+
+
 def test_stopping_is_worth_it_where_others_only_wrote_wrong_cues():
     answers = [f"\n{RIGHT}\n{WRONG}\nSo.", f"\n{RIGHT}\nSo."]
-    on, stop = group_credit(answers, [pieces(text, 1) for text in answers], KNOWN, 4.0)
-    assert on[len(RIGHT) + 5] < 0 < stop[len(RIGHT) + 2]
+    on, stop = group_credit([pieces(text, 1) for text in answers], KNOWN, 4.0)
+    assert on[len(RIGHT) + 3] < 0 < stop[len(RIGHT) + 2]
+    silent = "\nSo.\n</think>"
+    none, right = group_credit([pieces(silent, 1), pieces(f"\n{RIGHT}\nSo.", 1)], KNOWN, 4.0)
+    assert none[0] < 0 < right[1] and set(none[1:]) == {None}
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
-def test_the_tokens_of_a_line_carry_its_share_and_the_next_token_the_last(size):
-    other = f"\n{WRONG}\nNothing.\n</think>\n<answer>sad</answer>"
-    values = group_credit([ANSWER, other], [pieces(ANSWER, size), pieces(other, size)], KNOWN, 4.0)[0]
-    shares = beside_others(going_on(KNOWN, [read(RIGHT, WRONG, HALF), read(WRONG)], 4.0))[0]
-    assert len(set(shares)) == 4
-    spans = dict.fromkeys(values, "")
-    assert spans.keys() - {None} == set(shares)
-    for piece, value in zip(pieces(ANSWER, size), values):
-        spans[value] += piece.decode(errors="replace")
-    for line, share in zip((RIGHT, WRONG, HALF), shares):
-        assert line[size:-size] in spans[share] and len(spans[share]) <= len(line) + 2 * size
-    assert "<answer>happy" in spans[None] and "smiles" in spans[None]
-    last = spans[shares[-1]].strip()
-    assert last and last in "The face" and len(last) <= size
+def test_the_tokens_of_a_line_carry_its_share_those_of_its_time_another_and_the_next_token_the_last(size):
+    late = RIGHT.replace("1.00-2.00", "1.25-3.00")
+    other = f"\n{WRONG}\n{late}\nNothing.\n</think>\n<answer>sad</answer>"
+    values = group_credit([pieces(ANSWER, size), pieces(other, size)], KNOWN, 4.0)[0]
+    lines = [read(RIGHT, WRONG, HALF), read(WRONG, late)]
+    shares, times = beside_others(going_on(KNOWN, lines, 4.0))[0], timing(KNOWN, lines, 4.0)[0]
+    assert len({*shares, *times}) == 5 and times[1:] == [0.0, shares[-1]]
+    begins = range(0, len(ANSWER.encode()), size)
+    for place, value in zip(begins, values, strict=True):
+        want = None
+        for line, share, time in zip((RIGHT, WRONG, HALF), shares, times):
+            start = at(line)
+            if start < place + size and place < start + len(line):
+                named = start + min(line.index(" "), line.index("]"))
+                want = time if named <= place < start + line.index("]") + 1 else share
+        end = at(HALF) + len(HALF) + 1
+        if want is None and place < end + size and place + size > end and value is not None:
+            want = shares[-1]
+        assert value == want
+    assert shares[-1] in values
 
 
-def test_an_answer_out_of_form_and_a_clip_without_known_cues_have_no_shares():
-    text = "happy, because of everything"
-    assert group_credit([text], [pieces(text)], KNOWN) == [[None] * len(pieces(text))]
-    assert set(group_credit([ANSWER], [pieces(ANSWER)], [])[0]) == {None}
+def test_a_clip_without_known_cues_has_no_shares():
+    assert set(group_credit([pieces(ANSWER)], [])[0]) == {None}
 
 
 @pytest.mark.parametrize("objective", ["clip", "cispo"])
