@@ -1,4 +1,4 @@
-"""What each cue of an answer is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
+"""What each cue is worth beside what the other answers of its group wrote there, for the tokens that wrote it.
 
 Eight answers of a group differ in several cues each and in what they conclude, so one number for a whole answer says
 little about any of them: with rewards for the label among them, answers with fewer cues can win. Writing cues is a walk
@@ -110,7 +110,7 @@ def beside_others(values: Sequence[Sequence[float]]) -> list[list[float]]:
 def timing(
     known: Sequence[Cue], answers: Sequence[Sequence[CueLine]], duration_s: float | None = None
 ) -> list[list[float]]:
-    """[G][W] credit of each cue's match, less its mean with the times of the other cues that match the same known one."""
+    """[G][W] credit of each cue's match, less its mean with the times of others that match the same known cue."""
     from scipy.optimize import linear_sum_assignment
 
     shares = [[0.0] * len(lines) for lines in answers]

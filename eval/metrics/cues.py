@@ -25,7 +25,7 @@ DEGREE_STEP = 0.25
 """Credit lost per degree that the claim is off."""
 
 WRONG_SUPPORT = 0.5
-"""Factor of a right cue that is said to speak for another emotion; between this and 1 where some of several are right."""
+"""Factor of a right cue that is said to speak for another emotion; of several, each counts its share."""
 
 SLIGHT_CREDIT = 0.5
 """Credit of a supported `slightly`, which is also supported short of its threshold."""

@@ -104,7 +104,7 @@ def test_the_tokens_of_a_line_carry_its_share_those_of_its_time_another_and_the_
         want = None
         for line, share, time in zip((RIGHT, WRONG, HALF), shares, times):
             start = at(line)
-            if start < place + size and place < start + len(line):
+            if want is None and start < place + size and place < start + len(line):
                 named = start + min(line.index(" "), line.index("]"))
                 want = time if named <= place < start + line.index("]") + 1 else share
         end = at(HALF) + len(HALF) + 1
