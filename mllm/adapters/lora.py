@@ -2,11 +2,12 @@
 
 Each scope of the model (`llm`, `voice.encoder`, ...) is `full` (trained), adapted (LoRA) or frozen. An adapter is made
 of peft's LoRA layers; it can be switched off exactly, merged, stored and loaded. Together with the low-rank weights go
-the scopes that were trained in full beside them (projectors, fusion, heads), since one is of no use without the other.
+the scopes that were trained in full beside them (projectors, fusion, heads) with their running statistics, since one is
+of no use without the other.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 NAME = "default"
 ATTENTION_AND_MLP = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+Replaced = dict[str, tuple[Tensor, Tensor]]
+"""Parameter or running statistic -> (value of the base model, value with the adapter)."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -91,13 +94,43 @@ def add_lora(model: nn.Module, scopes: Mapping[str, LoraScope]) -> "Adapter":
     return model.adapter
 
 
+def statistics_of(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Running statistics that move while the parameters `names` are trained: stored buffers of real numbers, in modules
+    that hold such a parameter (or below one that does, where they hold none themselves)."""
+    owners = {name.rpartition(".")[0] for name in names}
+    holders = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
+    stored, found = model.state_dict(), []
+    for name, value in model.named_buffers():
+        place = name.rpartition(".")[0]
+        while place and place not in holders:
+            place = place.rpartition(".")[0]
+        if value.is_floating_point() and name in stored and place in owners:
+            found.append(name)
+    return found
+
+
+def remember(model: nn.Module, replaced: Replaced, names: Iterable[str]) -> None:
+    """Note the base values of these parameters, and of the running statistics that move with them, in `replaced`."""
+    own = values_of(model)
+    names = list(names)
+    for name in dict.fromkeys([*names, *statistics_of(model, names)]):
+        if name not in replaced:
+            replaced[name] = (own[name].detach().clone(), own[name].detach().clone())
+
+
+def values_of(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> parameter or buffer."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
 def exchange(
-    model: nn.Module, replaced: dict[str, tuple[Tensor, Tensor]], calibration: dict[str, Any], on: bool
+    model: nn.Module, replaced: Replaced, calibration: dict[str, Any], on: bool
 ) -> dict[str, Any]:  # fmt: skip
-    """Swap fully trained weights and the calibration with those of the base model; returns the other calibration."""
+    """Swap what was trained in full and the calibration with those of the base model; returns the other calibration."""
+    own = values_of(model)
     with torch.no_grad():
         for name, (base, adapted) in replaced.items():
-            weight = model.get_parameter(name)
+            weight = own[name]
             if not on:
                 adapted.copy_(weight)  # it may have been trained since
             weight.copy_(adapted if on else base)
@@ -112,8 +145,8 @@ class Adapter:
 
     def __init__(self, model: nn.Module, scopes: dict[str, dict[str, Any]]):
         self.model, self.scopes = model, scopes
-        self.replaced: dict[str, tuple[Tensor, Tensor]] = {}
-        """Parameter -> (value of the base model, value with the adapter), for what is trained in full."""
+        self.replaced: Replaced = {}
+        """What is trained in full."""
 
         self.calibration = dict(model.config.calibration)
         """How confidence is calibrated in the state that is not active now: that of the base model, or ours."""
@@ -165,10 +198,7 @@ class Adapter:
 
     def remember_base(self, names: list[str]) -> None:
         """Note the base values of parameters that are about to be trained in full, so that they can be switched off."""
-        for name in names:
-            if name not in self.replaced:
-                value = self.model.get_parameter(name).detach()
-                self.replaced[name] = (value.clone(), value.clone())
+        remember(self.model, self.replaced, names)
 
     def merge(self) -> None:
         """Work the adapter into the weights and take the extra layers away: same answers, no cost, no way back."""

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cuewise.mllm.adapters.lora import LoraScope, exchange, layers_of
+from cuewise.mllm.adapters.lora import LoraScope, Replaced, exchange, layers_of, remember
 from cuewise.mllm.adapters.spans import MODALITIES, SpanHooks, SpanState, span_ids
 
 
@@ -128,7 +128,7 @@ class MoseAdapter:
     def __init__(self, model: nn.Module, config: MoseConfig, state: SpanState):
         self.model, self.config, self.state = model, config, state
         self.scopes: dict[str, Any] = asdict(config)
-        self.replaced: dict[str, tuple[Tensor, Tensor]] = {}
+        self.replaced: Replaced = {}
         self.calibration = dict(model.config.calibration)
         self.hooks = SpanHooks(model, state)
 
@@ -146,10 +146,7 @@ class MoseAdapter:
 
     def remember_base(self, names: list[str]) -> None:
         """As for LoRA: note the base values of what is trained in full beside."""
-        for name in names:
-            if name not in self.replaced:
-                value = self.model.get_parameter(name).detach()
-                self.replaced[name] = (value.clone(), value.clone())
+        remember(self.model, self.replaced, names)
 
     def switch(self, on: bool) -> None:
         """With the experts, or exactly the base model."""

@@ -1,4 +1,5 @@
-"""Adapters on disk: a folder with a config, the low-rank weights, and what was trained in full beside them.
+"""Adapters on disk: a folder with a config, the low-rank weights, and what was trained in full beside them, running
+statistics included.
 
 A folder belongs to one base model, which is recognised by a hash of its weights: on another one it is refused.
 """
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cuewise.mllm.adapters.lora import Adapter, LoraScope, add_lora
+from cuewise.mllm.adapters.lora import Adapter, LoraScope, add_lora, values_of
 from cuewise.mllm.adapters.mose import MoseAdapter, MoseConfig, add_mose
 from cuewise.mllm.config_tools import from_dict
 
@@ -54,7 +55,8 @@ def save_adapter(model: nn.Module, folder: str | Path, base: str = "", **facts: 
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     low_rank = {name: weight.detach().cpu().contiguous() for name, weight in adapter.weights().items()}
-    trained = {name: model.get_parameter(name).detach().cpu().contiguous().clone() for name in adapter.replaced}
+    own = values_of(model)
+    trained = {name: own[name].detach().cpu().contiguous().clone() for name in adapter.replaced}
     save_file(low_rank, part / LOW_RANK)
     save_file(trained, part / TRAINED)
     config = {"format": FORMAT, "kind": adapter.kind, "base": base, "base_hash": base_hash(model),
@@ -80,10 +82,13 @@ def load_adapter(model: nn.Module, name: str | Path) -> Adapter | MoseAdapter:
         else:
             scopes = {scope: from_dict(LoraScope, values) for scope, values in config["scopes"].items()}
             adapter = add_lora(model, scopes)
-        trained = load_file(folder / TRAINED)
-        adapter.remember_base(list(trained))
+        trained, own = load_file(folder / TRAINED), values_of(model)
+        unknown = sorted(set(trained) - set(own))
+        if unknown:
+            raise AdapterError(f"{folder} does not fit this model, which has no `{unknown[0]}`; load it on its base")
+        adapter.remember_base(list(trained))  # folders of before have no running statistics: those of the base stay
         _fill(adapter.weights(), load_file(folder / LOW_RANK), folder)
-        _fill({key: model.get_parameter(key) for key in trained}, trained, folder)
+        _fill({key: own[key] for key in trained}, trained, folder)
     except (OSError, AttributeError) as error:
         raise AdapterError(f"adapter {str(name)!r} cannot be loaded: {error}") from error
     model.config.calibration = dict(config["calibration"])

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import tiny_inputs as inputs
 from tiny import tiny_model
 from torch import nn
 
 from cuewise.mllm.adapters.lora import LoraScope, add_lora
-from cuewise.mllm.adapters.store import AdapterError, adapter_folder, base_hash, load_adapter, save_adapter
+from cuewise.mllm.adapters.mose import MoseConfig, add_mose
+from cuewise.mllm.adapters.store import TRAINED, AdapterError, adapter_folder, base_hash, load_adapter, save_adapter
 
 
 def trained(model: nn.Module, steps: int = 3) -> nn.Module:
@@ -135,3 +137,60 @@ def test_a_second_adapter_is_refused():
     model = adapted(SCOPES)
     with pytest.raises(ValueError, match="has an adapter already"):
         add_lora(model, SCOPES)
+
+
+def with_statistics() -> nn.Module:
+    """An adapter with a whole voice beside it, whose batch normalisation has moved away from the base."""
+    model = adapted({"llm": LoraScope(r=2)}, "voice")
+    for seed in range(4):
+        model.encode_batch({key: value for key, value in inputs(seed).items() if key.startswith("voice")})
+    return model.eval()
+
+
+def readings(model: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval().encode_batch(inputs(9)).streams["voice"].reading.logits
+
+
+def test_running_statistics_of_what_is_trained_in_full_go_with_the_adapter(tmp_path):
+    model, base = with_statistics(), readings(tiny_model())
+    on = readings(model)
+    assert not torch.allclose(on, base, atol=1e-3)
+    with model.adapter.off():
+        assert torch.equal(readings(model), base)
+    assert torch.equal(readings(model), on)
+    loaded = tiny_model()
+    load_adapter(loaded, save_adapter(model, tmp_path / "adapter"))
+    assert torch.equal(readings(loaded), on)
+    with loaded.adapter.off():
+        assert torch.equal(readings(loaded), base)
+
+
+def test_experts_keep_the_running_statistics_of_what_is_trained_beside_them():
+    model = tiny_model()
+    adapter = add_mose(model, MoseConfig(r=2))
+    model.train_only("voice")
+    adapter.remember_base([name for name, weight in model.named_parameters() if weight.requires_grad])
+    model.train().encode_batch(inputs(1))
+    with adapter.off():
+        assert torch.equal(readings(model), readings(tiny_model()))
+    assert not torch.equal(readings(model), readings(tiny_model()))
+
+
+def test_frozen_and_constant_buffers_are_no_part_of_an_adapter():
+    kept = set(adapted({"words.encoder": LoraScope(r=2)}, "llm", "voice").adapter.replaced) - {
+        name for name, _ in tiny_model().named_parameters()
+    }
+    assert kept and all(name.startswith("media.towers.voice.encoder.") for name in kept)
+
+
+def test_an_adapter_stored_without_running_statistics_still_loads(tmp_path):
+    model = with_statistics()
+    folder = save_adapter(model, tmp_path / "adapter")
+    names = {name for name, _ in model.named_parameters()}
+    weights = {name: value for name, value in load_file(folder / TRAINED).items() if name in names}
+    save_file(weights, folder / TRAINED)
+    loaded = tiny_model()
+    load_adapter(loaded, folder)
+    assert torch.equal(loaded.get_parameter(next(iter(weights))), next(iter(weights.values())))
+    assert torch.equal(readings(loaded), readings(tiny_model()))  # no weight moved in it
