@@ -1,9 +1,11 @@
 """Checkpoints of a stage: written whole or not at all, the last ones and the best one kept.
 
 `STAGE.pt` is the newest; `STAGE.step-N.pt` older ones; `STAGE.best.pt` the best by the validation metric. Since every
-random choice follows from (run seed, stage, step), weights, optimizer and step number are a whole checkpoint.
+random choice follows from (run seed, stage, step), weights, optimizer and step number are a whole checkpoint. With them
+lies what decided the weights (`cuewise.train.basis`); a run that was changed since is refused, not given the old ones.
 """
 
+import logging
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -13,6 +15,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+
+from cuewise.train.basis import Basis, changes
+
+_LOG = logging.getLogger(__name__)
+
+
+class ChangedRunError(ValueError):
+    """A checkpoint of this name was trained on other data or with other options."""
 
 
 @dataclass(slots=True)
@@ -39,10 +49,14 @@ class Checkpoints:
         name: of the stage.
         keep_last: how many of the newest stay.
         save: `all` weights, or only those that the stage trains (and buffers), for large frozen models.
+        basis: what decides the weights; a checkpoint with another one is refused.
     """
 
-    def __init__(self, folder: Path, name: str, keep_last: int = 1, save: Literal["all", "trained"] = "all"):
-        self.folder, self.name, self.keep_last, self.what = folder, name, keep_last, save
+    def __init__(
+        self, folder: Path, name: str, keep_last: int = 1, save: Literal["all", "trained"] = "all",
+        basis: Basis | None = None,
+    ):  # fmt: skip
+        self.folder, self.name, self.keep_last, self.what, self.basis = folder, name, keep_last, save, basis or {}
 
     @property
     def path(self) -> Path:
@@ -56,7 +70,7 @@ class Checkpoints:
     def save(self, progress: Progress, model: nn.Module, optimizer: Any, writes: bool = True, **more: Any) -> None:
         """Write the newest checkpoint. Every process calls it; only the one that `writes` touches files."""
         content = {"step": progress.step, "progress": asdict(progress), "model": self._weights(model),
-                   "optimizer": optimizer_state(model, optimizer), **more}  # fmt: skip
+                   "optimizer": optimizer_state(model, optimizer), "basis": self.basis, **more}  # fmt: skip
         if not writes:
             return
         old = self.folder / f"{self.name}.step-{progress.step}.pt"
@@ -84,14 +98,26 @@ class Checkpoints:
         return sorted((path for path, match in found.items() if match), key=lambda path: int(found[path][1]))
 
     def resume(self, model: nn.Module, optimizer: Any) -> tuple[Progress, dict[str, Any]]:
-        """Load the newest checkpoint into model and optimizer; where there is none, a fresh `Progress`."""
+        """Load the newest checkpoint into model and optimizer; where there is none, a fresh `Progress`.
+
+        Raises ChangedRunError for a checkpoint of other data or options.
+        """
         if not self.path.exists():
             return Progress(), {}
         state = torch.load(self.path, map_location="cpu", weights_only=True)
+        self._check(state.get("basis"))
         self._fill(model, state["model"], self.path)
         load_optimizer(model, optimizer, state["optimizer"])
         progress = Progress(**state["progress"]) if "progress" in state else Progress(step=state["step"])
         return progress, state
+
+    def _check(self, basis: Basis | None) -> None:
+        if basis is None:
+            _LOG.warning("%s does not say what it was trained on (it was written by an older version): whether data "
+                         "and options are still the same was not checked", self.path)  # fmt: skip
+        elif changed := changes(basis, self.basis):
+            raise ChangedRunError(f"stage {self.name!r}: this run was trained on other data or options ({changed}); "
+                                  f"use another name, or remove {self.folder}")  # fmt: skip
 
     def load_best(self, model: nn.Module) -> None:
         """Put the best weights into the model; nothing happens when no best was kept."""

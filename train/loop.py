@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.train.averaging import WeightAverage
+from cuewise.train.basis import basis_of
 from cuewise.train.checkpoints import Checkpoints
 from cuewise.train.parallel import Batch, LossFn, Parallel, weighted_mean
 from cuewise.train.prefetch import Drawn, drawn_batches
@@ -188,6 +189,8 @@ def run_stage(
 ) -> dict[str, float]:  # fmt: skip
     """Train one stage; returns the last logged numbers. Resumes from `out_dir` when a checkpoint lies there.
 
+    A checkpoint of other data or options (`cuewise.train.basis`) is refused with a ChangedRunError.
+
     Args:
         batches: (step, generator) -> batch of `config.micro_size(processes)` samples; must draw everything random from
             the generator. A batch offers `ids`, and may offer `weight` (how much it counts; by default its samples) and
@@ -207,7 +210,8 @@ class _Stage:
     ):
         self.name, self.model, self.config, self.out_dir = name, model, config, out_dir
         self.run_seed, self.parallel = run_seed, parallel
-        self.checkpoints = Checkpoints(out_dir, name, config.keep_last, config.save)
+        basis = basis_of(out_dir.parent, name, config, run_seed)
+        self.checkpoints = Checkpoints(out_dir, name, config.keep_last, config.save, basis)
         self.log = JsonLog(out_dir / "log.jsonl")
         config.micro_size(parallel.size)
 

@@ -24,6 +24,7 @@ from cuewise.mllm.presets import new_nano
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
 from cuewise.train.base_model import BaseModelConfig, load_base
+from cuewise.train.basis import write_rows
 from cuewise.train.calibration import calibrate
 from cuewise.train.curriculum import StageConfig, check_order
 from cuewise.train.examples import Example, SourceConfig, load_source
@@ -111,6 +112,8 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
         drawn = {name for stage in config.stages.values() for name in stage.mixture.weights}
         used = {name: source for name, source in config.sources.items() if name in drawn}
         sources, validation = prepare(used, config, processor), prepare(config.validation, config, processor)
+        if parallel.is_main:
+            write_rows(sources, out)
     if config.hardware.trackers:
         parallel.accelerator.init_trackers("logs")
     if config.data is not None:

@@ -1,0 +1,93 @@
+"""What decides the weights of a stage: options and rows. Checkpoints carry it, so that no changed run gets old weights.
+
+A basis is {name: value}, e.g. ``stages.heads.loop.lr: 0.01`` and ``rows of mine: 3f2a…``. A recipe leaves what it is
+about in two files of its run folder: `recipe.json`, the resolved options, and `ROWS`, a digest of each source.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cuewise.train.examples import Example
+    from cuewise.train.loop import LoopConfig
+
+Basis = dict[str, str]
+
+ROWS = "rows.json"
+
+NOT_OF_RECIPE = ("name", "out", "data_root", "cache", "workers", "hardware", "states_cache", "data", "validation",
+                 "stored", "alarms", "stages", "sources")  # fmt: skip
+NOT_OF_STAGE = ("validation", "packed")
+NOT_OF_LOOP = ("log_every", "sample_every", "save_every", "keep_last", "save", "evaluate_every", "micro_batches",
+               "gradient_checkpointing")  # fmt: skip
+"""Where files lie, what is logged, kept and looked at, and how work is cut: a run may go on with other ones."""
+
+SHOWN = 3
+
+
+def basis_of(run: Path, stage: str, loop: "LoopConfig", seed: int) -> Basis:
+    """The basis of one stage of the recipe whose run folder is `run`; without a recipe there, loop and seed alone."""
+    recipe, rows = _read(run / "recipe.json"), _read(run / ROWS)
+    stages = recipe.get("stages") or {}
+    alone = {"loop": asdict(loop), "seed": seed}
+    if stage in stages:
+        names = [*stages][: [*stages].index(stage) + 1]
+        drawn = {source for name in names for source in stages[name]["mixture"]["weights"]}
+        values = _without(recipe, NOT_OF_RECIPE) | {"stages": {name: _without(stages[name], NOT_OF_STAGE)
+                                                              for name in names}}  # fmt: skip
+        values |= {f"rows of {source}": digest for source, digest in rows.items() if source in drawn}
+    elif recipe and not stages:
+        values = _without(recipe, NOT_OF_RECIPE) | {"sources": recipe.get("sources")} | alone
+    else:
+        values = alone
+    return dict(_flat(values))
+
+
+def write_rows(sources: "dict[str, list[Example]]", run: Path) -> None:
+    """Leave the digest of each source in the run folder."""
+    digests = {name: rows_digest(examples) for name, examples in sources.items()}
+    (run / ROWS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+
+
+def rows_digest(examples: "Sequence[Example]") -> str:
+    """Changes with the rows, their order, and what was measured in their media; not with where the media lie."""
+    total = hashlib.blake2b(digest_size=12)
+    for example in examples:
+        total.update(example.row.model_dump_json(exclude_defaults=True, exclude={"media"}).encode())
+        for name, stream in sorted(example.tensors.streams.items()):
+            if name not in ("words", "context"):  # ids of the tokenizer; their text is in the row
+                total.update(name.encode())
+                total.update(stream.values.contiguous().numpy())
+    return total.hexdigest()
+
+
+def changes(old: Basis, new: Basis) -> str:
+    """What differs, in words, at most `SHOWN` values; empty when nothing does."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    told = [name if name.startswith("rows of ") else f"{name} was {old.get(name, 'not set')}, now "
+            f"{new.get(name, 'not set')}" for name in names[:SHOWN]]  # fmt: skip
+    return "; ".join(told) + (f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _without(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value as JSON) of all that is set; what is off or empty is as if it did not exist yet."""
+    for key, value in values.items():
+        if path.endswith("loop.") and key in NOT_OF_LOOP:
+            continue
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{key}.")
+        elif value:
+            name = f"{path}{key}"
+            yield name, value if name.startswith("rows of ") else json.dumps(value, default=str)
