@@ -4,11 +4,9 @@ An `Example` holds everything a training step needs, so that training itself run
 prepared in parallel and cached in shards under a name that covers everything the content depends on.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count, islice
 from multiprocessing import get_context
@@ -28,15 +26,10 @@ from cuewise.mllm.media import MediaConfig, MediaError, load_media
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
-from cuewise.train.row_options import of_tier, softened, with_demonstrations
+from cuewise.train.cache_name import fingerprint
+from cuewise.train.row_options import of_split, of_tier, softened, with_demonstrations
 
 SHARD = 100
-ADDED = ("options", "layers")
-"""Fields that rows have had since caches were named; where they are empty the name is the old one."""
-
-ROW_OPTIONS = ("tier", "soften", "demonstrations")
-"""Options of a source that change nothing but its rows, which the cache's name covers anyway."""
-
 CHANNELS = ("face", "voice", "words")
 HEADS = (*CHANNELS, "context")
 """Streams whose reading is trained; what a context tells is measured in the face, or else speaks of the whole clip."""
@@ -64,6 +57,9 @@ class SourceConfig:
     """Folder (corpus) or file (rows), relative to the recipe's `data_root`."""
 
     split: str | None = "train"
+    """Only rows of this split. In a file of rows that names splits, a row without one is for `train`; in one that names
+    none, all rows are used."""
+
     count: int | None = None
     """Rows used; all by default. For the synthetic corpus the number of clips to make."""
 
@@ -140,7 +136,7 @@ def load_source(
 ) -> list[Example]:  # fmt: skip
     """All examples of a source, prepared now or read from the cache."""
     rows = list(_jobs(name, config, data_root))
-    folder = cache / f"{name}-{fingerprint(config, processor, media, rows)}"
+    folder = cache / f"{name}-{fingerprint(config, processor, media, rows, media_root(config, data_root))}"
     if not rows:
         raise SourceError(f"source {name!r} has no rows in split {config.split!r}")
     shards = [rows[i : i + SHARD] for i in range(0, len(rows), SHARD)]
@@ -159,36 +155,11 @@ def load_source(
     return examples
 
 
-def fingerprint(config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig, rows: list) -> str:
-    """Name of the cache: changes with everything the prepared tensors depend on."""
-    inputs = ("input_kind", "family", "image_size", "colour")
-    content = {
-        "code": code_version(config),
-        "source": {name: value for name, value in asdict(config).items() if name not in ROW_OPTIONS},
-        "media": asdict(media), "features": processor.features,
-        "inputs": {name: [getattr(stream.encoder_config, key, None) for key in inputs]
-                   for name, stream in processor.plan.streams.items()},
-    }  # fmt: skip
-    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
-    for item, speed in rows:
-        if not isinstance(item, int):
-            item = item.model_dump_json(exclude={name for name in ADDED if not getattr(item, name)})
-        total.update(f"{item} {speed}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def code_version(config: SourceConfig) -> str:
-    """Hash of the code and tables that make clips, measure them and choose their cues."""
-    import cuewise.data_recipes
-    import cuewise.mllm.evidence
-
-    recipes, evidence = (Path(package.__file__).parent for package in (cuewise.data_recipes, cuewise.mllm.evidence))
-    files = [recipes / "targets.py", evidence.parent / "encoders" / "features.py", *evidence.iterdir()]
-    files += [*(recipes / "synthetic").iterdir()] if config.kind == "synthetic" else []
-    total = hashlib.sha256()
-    for file in sorted(file for file in files if file.is_file()):
-        total.update(file.name.encode() + file.read_bytes())
-    return total.hexdigest()
+def media_root(config: SourceConfig, data_root: Path) -> Path:
+    """The folder that media paths of a source's rows are relative to."""
+    if config.kind == "rows":
+        return (data_root / str(config.folder)).parent
+    return data_root / (config.folder or str(config.corpus)) if config.kind == "corpus" else data_root
 
 
 def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Row | int, float]]:
@@ -201,8 +172,7 @@ def _jobs(name: str, config: SourceConfig, data_root: Path) -> Iterator[tuple[Ro
     if config.kind == "rows":
         from cuewise.data_recipes.schema import read_jsonl
 
-        rows = list(read_jsonl(data_root / str(config.folder)))
-        rows = [row for row in rows if config.split is None or row.split in (None, config.split)]
+        rows = of_split(list(read_jsonl(data_root / str(config.folder))), config.split)
     else:
         from cuewise.data_recipes.corpora import read
 
@@ -253,8 +223,7 @@ def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, 
     name, config, items, data_root, media, processor_state, path = job
     torch.set_num_threads(1)
     processor = CuewiseProcessor(**processor_state)
-    root = data_root / (config.folder or str(config.corpus)) if config.kind == "corpus" else data_root
-    root = (data_root / str(config.folder)).parent if config.kind == "rows" else root
+    root = media_root(config, data_root)
     packed = []
     for item, speed in items:
         if isinstance(item, int):

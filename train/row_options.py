@@ -1,10 +1,20 @@
-"""What a source does to its rows before they are prepared: choose a tier, soften labels, show demonstrations."""
+"""What a source does to its rows before they are prepared: choose split and tier, soften labels, add demonstrations."""
 
 from collections.abc import Sequence
 
 from cuewise.data_recipes.retrieval import Demonstrations, demonstrations_text
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.soft_targets import gaussians, mixture
+
+
+def of_split(rows: Sequence[Row], split: str | None) -> list[Row]:
+    """Rows of this split; all where none is asked for, or where no row has one.
+
+    Among rows that have splits, those without one are for training, so that no held-out person is met twice.
+    """
+    if split is None or not any(row.split for row in rows):
+        return list(rows)
+    return [row for row in rows if (row.split or "train") == split]
 
 
 def of_tier(rows: Sequence[Row], tier: str | None) -> list[Row]:

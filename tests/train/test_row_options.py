@@ -10,9 +10,10 @@ from tiny import tiny_processor
 from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.schema import Dialogue, Row, write_jsonl
 from cuewise.mllm.media import MediaConfig
+from cuewise.train.cache_name import fingerprint
 from cuewise.train.data import Mixture, MixtureConfig
-from cuewise.train.examples import Example, SourceConfig, SourceError, _jobs, fingerprint
-from cuewise.train.row_options import of_tier, softened, with_demonstrations
+from cuewise.train.examples import Example, SourceConfig, SourceError, _jobs
+from cuewise.train.row_options import of_split, of_tier, softened, with_demonstrations
 
 
 def row(i: int, **changes) -> Row:
@@ -22,6 +23,13 @@ def row(i: int, **changes) -> Row:
 
 
 ROWS = [row(i) for i in range(12)]
+
+
+def test_a_row_without_a_split_is_never_held_out_when_others_name_theirs():
+    mixed, unnamed = [row(0, split="train"), row(1, split="dev"), row(2)], [row(3), row(4)]
+    assert [[r.id for r in of_split(mixed, split)] for split in ("train", "dev")] == [["r0", "r2"], ["r1"]]
+    assert of_split(mixed, None) == mixed
+    assert of_split(unnamed, "train") == of_split(unnamed, "dev") == unnamed
 
 
 def source(tmp_path: Path, **options) -> list[Row]:
