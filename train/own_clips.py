@@ -5,22 +5,28 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
 from cuewise.data_recipes.corpora.labels import COMMON_LABELS, common_label
-from cuewise.data_recipes.corpora.tables import Line, TableError, read_table
+from cuewise.data_recipes.corpora.tables import Line, TableError
 from cuewise.data_recipes.schema import Row, write_jsonl
 from cuewise.mllm.media import MediaConfig, MediaError
 from cuewise.mllm.media.probe import Header, inspect
 from cuewise.mllm.taxonomy import normalise, wheel_table
+from cuewise.train.clip_table import read_clip_table
 from cuewise.train.examples import Example
 
 KINDS = {"video": "video", "audio": "audio", "image": "image", "animation": "video"}
 MOST_ERRORS = 8
+CLOSE = 0.8
+"""How alike a misspelt label and an emotion are at least; they also begin alike."""
+
+Numbered = list[tuple[int, Row]]
+"""Rows with the number of their line."""
 
 
 class OwnClipsError(ValueError):
@@ -30,7 +36,7 @@ class OwnClipsError(ValueError):
 @dataclass(kw_only=True, slots=True)
 class OwnClipsConfig:
     csv: str
-    """Table with a header line: one clip per line."""
+    """Table with a header line: one clip per line, separated by commas, semicolons or tabs."""
 
     folder: str | None = None
     """Folder that the files are relative to; that of the table by default."""
@@ -45,10 +51,12 @@ class OwnClipsConfig:
     """Column with what is said; may be absent."""
 
     speaker: str = "speaker"
-    """Column with who is seen and heard; may be absent. A speaker is either trained on or validated on, never both."""
+    """Column with who is seen and heard; may be absent. A speaker is either trained on or validated on, never both;
+    names are compared without case and space around them."""
 
     split: str = "split"
-    """Column with train or dev; where it is absent, `dev_share` decides."""
+    """Column with train or dev; where it is absent or empty, that of the speaker's other lines, else `dev_share`,
+    decides."""
 
     dev_share: float = 0.15
     """Share of the speakers (or clips, without speakers) kept for validation."""
@@ -71,17 +79,14 @@ def rows_of(config: OwnClipsConfig, out: Path) -> dict[str, Path]:
     """
     table = Path(config.csv)
     folder = table.parent if config.folder is None else Path(config.folder)
-    problems, rows = [], []
     if not table.is_file():
         raise OwnClipsError(f"data.csv: {table}: no such file; write a table with the columns {config.file} and "
                             f"{config.label}, one clip per line")  # fmt: skip
-    try:
-        lines = list(read_table(table, (config.file, config.label)))
-    except TableError as error:
-        raise OwnClipsError(str(error)) from error
+    lines, problems = _lines(table, config)
+    rows: Numbered = []
     for line in lines:
         try:
-            rows.append(_row(line, config, folder))
+            rows.append((line.number, _row(line, config, folder)))
         except TableError as error:
             problems.append(str(error))
     if problems:
@@ -92,13 +97,24 @@ def rows_of(config: OwnClipsConfig, out: Path) -> dict[str, Path]:
     _split(rows, config)
     files = {}
     for split in ("train", "dev"):
-        chosen = [row for row in rows if row.split == split]
+        chosen = [row for _, row in rows if row.split == split]
         if chosen:
             files[split] = (out / "data" / f"{split}.jsonl").resolve()
             write_jsonl(chosen, files[split])
     if "train" not in files:
         raise OwnClipsError(f"{table}: all {len(rows)} clips are for validation; label some `train`")
     return files
+
+
+def _lines(table: Path, config: OwnClipsConfig) -> tuple[list[Line], list[str]]:
+    """Lines of the table that have all fields, and what is wrong with the others."""
+    columns = {name: getattr(config, name) for name in ("file", "label", "transcript", "speaker", "split")}
+    needed = {name: columns.pop(name) for name in ("file", "label")}
+    defaults = {option.name: option.default for option in fields(OwnClipsConfig) if option.name in columns}
+    try:
+        return read_clip_table(table, needed, columns, defaults)
+    except TableError as error:
+        raise OwnClipsError(str(error)) from error
 
 
 def check_streams(examples: Sequence[Example], needs: Sequence[str]) -> None:
@@ -157,17 +173,16 @@ def _labels(line: Line, config: OwnClipsConfig) -> Iterator[str]:
     roots = wheel_table().roots
     for word in words:
         if common_label(word) is None and word not in roots:
-            near = get_close_matches(word, COMMON_LABELS, n=1) or get_close_matches(word, roots, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"e.g. {', '.join(COMMON_LABELS)}"
+            near = next((found for known in (COMMON_LABELS, roots) for found in get_close_matches(
+                word, [name for name in known if name[0] == word[0]], n=1, cutoff=CLOSE)), None)  # fmt: skip
+            hint = f"did you mean `{near}`?" if near else f"use e.g. {', '.join(COMMON_LABELS)}"
+            hint += "; several are separated by `;`" if "," in word else ""
             raise line.fail(config.label, f"unknown emotion {word!r}; {hint}")
         yield word
 
 
 def _optional(line: Line, column: str) -> str | None:
-    try:
-        return line[column].strip() or None
-    except (KeyError, TableError):
-        return None
+    return line.get(column, "").strip() or None
 
 
 def _given_split(line: Line, config: OwnClipsConfig) -> str | None:
@@ -177,13 +192,47 @@ def _given_split(line: Line, config: OwnClipsConfig) -> str | None:
     return split
 
 
-def _split(rows: list[Row], config: OwnClipsConfig) -> None:
-    """Fill the splits that are not given: whole speakers, chosen by a hash of their name."""
-    for row in rows:
+def _split(rows: Numbered, config: OwnClipsConfig) -> None:
+    """Fill the splits that are not given: as other lines of the speaker or the file, or by a hash of the name."""
+    spelt: dict[str, str] = {}
+    for _, row in rows:
+        if row.speaker is not None:
+            row.speaker = spelt.setdefault(_person(row.speaker), row.speaker)
+    for key in (_speaker, _file):
+        given = {key(row): row.split for _, row in rows if row.split is not None}
+        for _, row in rows:
+            row.split = row.split or (given.get(key(row)) if key(row) else None)
+    first = {_file(row): row.id for _, row in reversed(rows)}
+    for _, row in rows:
         if row.split is None:
-            chance = crc32((row.speaker or row.id).encode()) / 2**32
-            row.split = "dev" if chance < config.dev_share else "train"
-    both = {row.speaker for row in rows if row.split == "dev"} & {row.speaker for row in rows if row.split == "train"}
-    both.discard(None)
-    if both:
-        raise OwnClipsError(f"speaker {sorted(both)[0]!r} is in train and in dev; put all clips of a speaker into one")
+            name = first[_file(row)] if row.speaker is None else _person(row.speaker)
+            row.split = "dev" if crc32(name.encode()) / 2**32 < config.dev_share else "train"
+    _check_apart(rows, config)
+
+
+def _check_apart(rows: Numbered, config: OwnClipsConfig) -> None:
+    """Raise OwnClipsError for a speaker in both splits, and for a file that two lines say different things about."""
+    speakers: dict[str, tuple[int, Row]] = {}
+    files: dict[str, tuple[int, Row]] = {}
+    for number, row in rows:
+        line, other = files.setdefault(_file(row), (number, row))
+        for column, same in ((config.label, row.labels == other.labels), (config.split, row.split == other.split)):
+            if not same:
+                raise OwnClipsError(f"{config.csv}, lines {line} and {number}: the same file ({_file(row)}) with "
+                                    f"another {column}; keep one of them")  # fmt: skip
+        line, other = speakers.setdefault(row.speaker or "", (number, row))
+        if row.speaker and row.split != other.split:
+            raise OwnClipsError(f"{config.csv}, lines {line} and {number}: speaker {row.speaker!r} is in train and in "
+                                "dev; put all clips of a speaker into one")  # fmt: skip
+
+
+def _person(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+def _speaker(row: Row) -> str | None:
+    return row.speaker
+
+
+def _file(row: Row) -> str:
+    return next(iter(row.media.values()))
