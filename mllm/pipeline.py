@@ -65,9 +65,11 @@ class Analyzer:
         """Load a shipped model by name, or a folder written by `save_pretrained`. Raises AnalyzeError.
 
         `adapter` is a folder or the name of a training run; inside `analyzer.model.adapter.off()` it has no effect.
+        Clips are read as in the model's training; `media` changes the options that it has other than the default.
         `realloc` moves attention between modalities, with the options of `cuewise.mllm.adapters.attn_realloc`.
         """
         loaded, processor, name = load_model(model, device, adapter, realloc=realloc)
+        media = processor.media_config(media)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
     def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:

@@ -6,7 +6,7 @@ Text is always encoded with special tokens split, so nothing that a person says 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Protocol
 
 import cv2
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from cuewise.mllm.config_tools import from_dict
 from cuewise.mllm.encoders.base import EncoderConfig, ImageEncoderConfig
 from cuewise.mllm.encoders.features import voice_features
+from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.media.person import person_crops
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ, Media
 from cuewise.mllm.registry import COMPRESSORS, ENCODERS
@@ -30,6 +32,10 @@ CUT_SECTIONS = ("context", "transcript")
 
 UNNAMED = (FUSED, "words", "context")
 """Slots whose rows stand at the beginning of a prompt, because its text has no place for them."""
+
+HOW_READ = ("num_frames", "sampler", "frame_size", "decode_size", "scan_size", "scan_frames", "detector", "yunet_path",
+            "detect_size", "face_size", "face_margin", "max_seconds")  # fmt: skip
+"""Media options that decide what a model is shown of a clip; the others are limits of whoever reads it."""
 
 _SECTION = re.compile(rf"(<({'|'.join(CUT_SECTIONS)})>)(.*?)(</\2>)", re.DOTALL)
 
@@ -46,11 +52,12 @@ class CuewiseProcessor(ProcessorMixin):
     Args:
         tokenizer: any fast tokenizer with our structural tokens (`cuewise.mllm.tokenizer`).
         streams, prefusion, features: as in `CuewiseConfig`; take them from there with `from_config`.
+        media: options of `HOW_READ` with which the model's training clips were read, where they are not the default.
     """
 
     def __init__(
         self, tokenizer: Any = None, streams: dict | None = None, prefusion: dict | None = None,
-        features: dict | None = None,
+        features: dict | None = None, media: dict | None = None,
     ):  # fmt: skip
         super().__init__(tokenizer)
         self.plan = StreamPlan.build(
@@ -63,6 +70,8 @@ class CuewiseProcessor(ProcessorMixin):
         }
         self.prefusion = self.plan.prefusion
         self.features = asdict(self.plan.features)
+        self.media = dict(media or {})
+        from_dict(MediaConfig, self.media, "media.")
 
     @classmethod
     def from_config(cls, config: Any, tokenizer: Any) -> "CuewiseProcessor":
@@ -89,6 +98,14 @@ class CuewiseProcessor(ProcessorMixin):
             )
 
     # Media
+
+    def keep_media(self, config: MediaConfig) -> None:
+        """Remember how the clips that the model learns from are read."""
+        self.media = {name: value for name, value in _changed(config).items() if name in HOW_READ}
+
+    def media_config(self, given: MediaConfig | None = None) -> MediaConfig:
+        """How to read clips for this model: as in training, save for what `given` has other than the default."""
+        return MediaConfig(**{**self.media, **_changed(given or MediaConfig())})
 
     def tensors(self, media: Media) -> ClipTensors:
         """What the encoders eat, one entry per stream that is present in `media` and known to the model."""
@@ -240,6 +257,12 @@ class CuewiseProcessor(ProcessorMixin):
             pieces += [("", self.text_ids(text[last : match.end(1)])), (match[2], self.text_ids(match[3]))]
             last = match.end(3)
         return [*pieces, ("", self.text_ids(text[last:]))]
+
+
+def _changed(config: MediaConfig) -> dict[str, Any]:
+    """The options that differ from the default."""
+    return {field.name: getattr(config, field.name) for field in fields(config)
+            if getattr(config, field.name) != field.default}  # fmt: skip
 
 
 def _shorten(pieces: list[tuple[str, list[int]]], max_tokens: int) -> list[tuple[str, list[int]]]:

@@ -134,7 +134,8 @@ def load_source(
     name: str, config: SourceConfig, processor: CuewiseProcessor, media: MediaConfig, data_root: Path, cache: Path,
     workers: int = 2,
 ) -> list[Example]:  # fmt: skip
-    """All examples of a source, prepared now or read from the cache."""
+    """All examples of a source, prepared now or read from the cache; the processor keeps how their media were read."""
+    processor.keep_media(media)
     rows = list(_jobs(name, config, data_root))
     folder = cache / f"{name}-{fingerprint(config, processor, media, rows, media_root(config, data_root))}"
     if not rows:

@@ -7,6 +7,7 @@ adapter for `--adapter`.
 """
 
 import json
+import logging
 import shutil
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from cuewise.mllm.tokenizer import token_ids
 from cuewise.train.base_model import BaseModelConfig, load_base
 from cuewise.train.basis import write_rows
 from cuewise.train.calibration import calibrate
+from cuewise.train.checkpoints import whole
 from cuewise.train.curriculum import StageConfig, check_order
 from cuewise.train.examples import Example, SourceConfig, load_source
 from cuewise.train.own_clips import OwnClipsConfig, check_streams, rows_of
@@ -34,6 +36,7 @@ from cuewise.train.published import FOLDER as PUBLISHED
 from cuewise.train.stages import add_adapters, train_stage
 from cuewise.train.vocabulary import VocabularyConfig, build_tokenizer
 
+_LOG = logging.getLogger(__name__)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -95,6 +98,9 @@ class SFTConfig:
                 hint = "; give your clips with data.csv=FILE" if unknown[0] == "mine" else ""
                 listed = ", ".join(known) or "none"
                 raise ValueError(f"stage {name!r} draws from `{unknown[0]}`, but the sources are {listed}{hint}")
+        if self.data is not None and not any("mine" in stage.mixture.weights for stage in self.stages.values()):
+            raise ValueError("data.csv gives clips of your own but no stage draws from them; add `mine` to the "
+                             "mixture.weights of a stage, or leave `data` out")  # fmt: skip
 
 
 def main(recipe: str, overrides: list[str] | None = None) -> Path:
@@ -117,11 +123,13 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
     if config.hardware.trackers:
         parallel.accelerator.init_trackers("logs")
     if config.data is not None:
-        check_streams(sources["mine"], config.data.needs)
+        check_streams([*sources["mine"], *validation.get("mine_dev", ())], config.data.needs)
     add_adapters(model, config.stages, config.seed)
     for number, (name, stage) in enumerate(config.stages.items()):
         train_stage(name, stage, model, processor, sources, validation, out, config.seed, parallel=parallel,
                     earlier=[*config.stages.values()][:number], states_cache=config.states_cache)  # fmt: skip
+        if parallel.shards:
+            model = unsharded(model, config, out)
     parallel.accelerator.end_training()
     return finish(model, processor, validation, config, out) if parallel.is_main else out / "model"
 
@@ -132,8 +140,12 @@ def finish(
 ) -> Path:  # fmt: skip
     """Calibrate, store the adapter where there is one, and write the model with it merged."""
     model.cpu()
-    if validation:
-        found = calibrate(model, processor, [example for examples in validation.values() for example in examples])
+    held_out = [example for examples in validation.values() for example in examples]
+    if held_out and all(example.shares("all") is None for example in held_out):
+        _LOG.warning("confidence is not calibrated: none of the %d validation clips has one of the common labels; give "
+                     "some that have one", len(held_out))  # fmt: skip
+    elif held_out:
+        found = calibrate(model, processor, held_out)
         (out / "calibration.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if model.adapter is not None:
         from cuewise.mllm.adapters.store import save_adapter
@@ -205,6 +217,17 @@ def start(config: SFTConfig, out: Path) -> tuple[CuewiseForConditionalGeneration
     tokenizer = build_tokenizer(config.vocabulary, config.sources, Path(config.data_root), out / "tokenizer")
     model = new_nano(len(tokenizer), token_ids(tokenizer))
     return model, CuewiseProcessor.from_config(model.config, tokenizer)
+
+
+def unsharded(
+    model: CuewiseForConditionalGeneration, config: SFTConfig, out: Path
+) -> CuewiseForConditionalGeneration:
+    """A plain model with the weights of a sharded one, which cannot be sharded twice. Every process must call it."""
+    weights = {name: whole(value) for name, value in model.state_dict().items()}
+    plain, _ = start(config, out)
+    add_adapters(plain, config.stages, config.seed)
+    plain.load_state_dict(weights)
+    return plain
 
 
 def save(

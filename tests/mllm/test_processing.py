@@ -1,4 +1,5 @@
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import tiny
 import torch
 from transformers import AutoProcessor
 
+from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.prompts import StreamSlot, build
@@ -148,6 +150,31 @@ def test_saved_and_loaded_processor_writes_the_same(tmp_path):
     assert all(torch.equal(mine[key], theirs[key]) for key in mine) and mine.keys() == theirs.keys()
     parts = build(["voice"], transcript="we won")
     assert loaded.prompt_ids(parts, {"voice": 5}) == processor.prompt_ids(parts, {"voice": 5})
+
+
+def test_how_training_clips_were_read_is_kept_and_can_be_changed(tmp_path):
+    processor = tiny.tiny_processor()
+    assert processor.media_config() == MediaConfig()
+    processor.keep_media(MediaConfig(num_frames=8, frame_size=320, memory_mb=900.0))
+    processor.save_pretrained(tmp_path)
+    loaded = CuewiseProcessor.from_pretrained(tmp_path)
+    assert loaded.media_config() == MediaConfig(num_frames=8, frame_size=320)
+    assert loaded.media_config(MediaConfig(num_frames=4, max_file_mb=5.0)) == MediaConfig(
+        num_frames=4, frame_size=320, max_file_mb=5.0)  # fmt: skip
+    loaded.keep_media(MediaConfig())
+    assert loaded.media == {}
+
+
+def test_a_folder_without_media_options_means_the_default_and_unknown_ones_are_named(tmp_path):
+    tiny.tiny_processor().save_pretrained(tmp_path)
+    file = tmp_path / "processor_config.json"
+    values = json.loads(file.read_text())
+    del values["media"]
+    file.write_text(json.dumps(values))
+    assert CuewiseProcessor.from_pretrained(tmp_path).media_config() == MediaConfig()
+    file.write_text(json.dumps(values | {"media": {"num_frame": 8}}))
+    with pytest.raises(ValueError, match=r"unknown option `media\.num_frame`; did you mean `media\.num_frames`"):
+        CuewiseProcessor.from_pretrained(tmp_path)
 
 
 def test_a_processor_that_does_not_fit_the_model_is_refused():

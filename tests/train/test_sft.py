@@ -1,15 +1,20 @@
 """Recipes: overrides, inheritance, clear errors, and one that trains a model which can be loaded and asked."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from media_samples import audio_file
+from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row, write_jsonl
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.pipeline import Analyzer
-from cuewise.train.examples import SourceError
-from cuewise.train.sft import RECIPES, main, merged, read_recipe, recipe_values
+from cuewise.train import sft
+from cuewise.train.examples import Example, SourceError
+from cuewise.train.own_clips import OwnClipsError
+from cuewise.train.sft import RECIPES, finish, main, merged, read_recipe, recipe_values
 from cuewise.train.tracking import read_tables
 
 LOOP = "{steps: 2, batch_size: 2, warmup_steps: 1, log_every: 1, save_every: 1}"
@@ -114,6 +119,42 @@ def test_a_part_that_does_not_exist_is_named(tmp_path):
 def test_own_clips_need_a_table():
     with pytest.raises(ValueError, match=r"the sources are none; give your clips with data\.csv"):
         read_recipe("finetune", [])
+
+
+def test_own_clips_that_no_stage_draws_from_are_an_error():
+    with pytest.raises(ValueError, match=r"no stage draws from them; add `mine` to the mixture\.weights"):
+        read_recipe("nano", ["data.csv=x.csv"])
+
+
+def test_held_out_clips_of_your_own_need_the_streams_too(tmp_path, monkeypatch):
+    processor = tiny_processor()
+
+    def prepare(sources, *_):
+        media = tiny_media(0, streams=("words",) if "mine_dev" in sources else ("voice", "words"))
+        row = Row(id="dev-7" if "mine_dev" in sources else "a", corpus="mine", labels=["sad"])
+        return {name: [Example(row, processor.tensors(media), 1.0, name)] for name in sources}
+
+    for i in range(2):
+        audio_file(tmp_path, "wav", seconds=0.3).rename(tmp_path / f"{i}.wav")
+    (tmp_path / "labels.csv").write_text("file,label,split\n0.wav,sad,train\n1.wav,sad,dev\n")
+    monkeypatch.setattr(sft, "start", lambda *_: (tiny_model(), processor))
+    monkeypatch.setattr(sft, "prepare", prepare)
+    monkeypatch.setattr(sft, "train_stage", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(OwnClipsError, match=r"1 clips have no voice once decoded.*: dev-7"):
+        main("finetune", [f"data.csv={tmp_path}/labels.csv", f"out={tmp_path}/runs", "data.needs=[voice]",
+                          "hardware.device=cpu"])  # fmt: skip
+
+
+def test_validation_clips_without_a_common_label_cost_the_calibration_and_not_the_model(tmp_path, caplog):
+    processor = tiny_processor()
+    processor.keep_media(MediaConfig(num_frames=8))
+    bored = Example(Row(id="b", corpus="mine", labels=["bored"]), processor.tensors(tiny_media(0)), 1.0, "mine")
+    config = SimpleNamespace(init=None, stored="float32")
+    folder = finish(tiny_model(), processor, {"mine_dev": [bored]}, config, tmp_path)
+    assert "none of the 1 validation clips has one of the common labels" in caplog.text
+    assert not (tmp_path / "calibration.json").exists()
+    with Analyzer.load(folder) as analyzer:
+        assert analyzer.worker.config.num_frames == 8
 
 
 @pytest.mark.slow
