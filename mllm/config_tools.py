@@ -1,6 +1,7 @@
 """Configs: nested dataclasses, built from plain values, where an unknown option is an error that names the nearest."""
 
 import types
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,8 +13,11 @@ import yaml
 def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
     """Build the dataclass `cls`, nested ones included, from plain values.
 
-    Raises ValueError for an option that does not exist (with the nearest one) or a value of the wrong kind.
+    A class with an attribute `SHORT` may be written as the value of that option alone. Raises ValueError for an option
+    that does not exist (with the nearest one) or a value of the wrong kind.
     """
+    if not isinstance(values, dict) and hasattr(cls, "SHORT"):
+        values = {cls.SHORT: values}
     if not isinstance(values, dict):
         raise ValueError(f"{path.rstrip('.') or cls.__name__} must be a mapping of options, got {values!r}")
     hints = get_type_hints(cls)
@@ -24,7 +28,7 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
             near = get_close_matches(str(key), known, n=1)
             hint = f"; did you mean `{path}{near[0]}`?" if near else f"; known options: {', '.join(sorted(known))}"
             raise ValueError(f"unknown option `{path}{key}`{hint}")
-        built[key] = _coerce(hints[key], value, f"{path}{key}")
+        built[key] = coerce(hints[key], value, f"{path}{key}")
     return cls(**built)
 
 
@@ -60,7 +64,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _coerce(hint: Any, value: Any, path: str) -> Any:
+def coerce(hint: Any, value: Any, path: str) -> Any:
+    """`value` as the annotation `hint` wants it. Raises ValueError that names `path` for one of the wrong kind."""
     if is_dataclass(hint):
         return value if isinstance(value, hint) else from_dict(hint, value, path + ".")
     origin, args = get_origin(hint), get_args(hint)
@@ -78,12 +83,14 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
     if origin is list and args:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"`{path}` must be a list, got {value!r:.80}")
-        return [_coerce(args[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [coerce(args[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
     if origin is dict and len(args) == 2:
         if not isinstance(value, dict):
             raise ValueError(f"`{path}` must be a mapping, got {value!r:.80}")
-        return {_coerce(args[0], key, f"{path}: key"): _coerce(args[1], item, f"{path}.{key}")
+        return {coerce(args[0], key, f"{path}: key"): coerce(args[1], item, f"{path}.{key}")
                 for key, item in value.items()}  # fmt: skip
+    if origin in (tuple, Sequence) and isinstance(value, str):
+        raise ValueError(f"`{path}` must be a list, got {value!r:.80}")
     if origin is tuple and isinstance(value, list):
         return tuple(value)
     wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(hint)

@@ -305,6 +305,7 @@ def varlen_attention(
         )
     _check_plain(dropout, key, packed_layout, shared_prefix, kwargs)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast the rotary step leaves them in float32
     if packed_layout is not None:
         out = PackedAttention.apply(query, key, value, packed_layout, scale)
     else:

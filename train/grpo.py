@@ -76,7 +76,7 @@ def run(
     groups = Groups(
         model, processor, mixture, rollout_engine(model, processor, config), config,
         reference=Reference(model) if config.policy.kl_weight else None, parts=parts,
-        size=config.loop.micro_size(parallel.size),
+        size=config.loop.micro_size(parallel.size), autocast=parallel.autocast,
     )  # fmt: skip
 
     model.train()
@@ -117,7 +117,7 @@ def grpo_loss(
     )  # fmt: skip
     entropy = (row.by_answer(token_entropy(logits.detach(), temperature)) * mask).sum() / mask.sum()
     counts = {"media_rows": media_rows / len(batch.prompts)} if any(p.expected for p in batch.prompts) else {}
-    return loss, {**batch.stats, **stats, "entropy": entropy, "tokens": float(mask.sum()), **counts}
+    return loss, {**batch.stats, **stats, "entropy": entropy, **counts}
 
 
 def rollout_engine(
@@ -129,7 +129,9 @@ def rollout_engine(
     if config.rollout.engine == "shared_prefix":
         return SharedPrefixRollout(model, processor.tokenizer, ends, longest)
     kind = config.rollout.engine
-    return EngineRollout(build_engine(model, processor.tokenizer, ends, longest, kind=kind))
+    # Keys that an engine keeps for the next request would be those of weights from before the last update.
+    engine = build_engine(model, processor.tokenizer, ends, longest, kind=kind, prefix_tokens=0)
+    return EngineRollout(engine)
 
 
 def choose_parts(

@@ -109,6 +109,8 @@ class PolicyConfig:
             raise ValueError(f"policy.advantage must be one of {known}, got {self.advantage!r}")
         if self.cue_credit < 0:
             raise ValueError(f"policy.cue_credit must be >= 0, got {self.cue_credit:g}; 0 leaves it out")
+        if self.overlong_buffer and not self.overlong_weight:
+            raise ValueError("policy.overlong_buffer does nothing without policy.overlong_weight; set both or neither")
         if self.updates < 1:
             raise ValueError(f"policy.updates must be >= 1, got {self.updates}")
         if self.objective == "cispo" and self.clip_high <= 1:
@@ -136,6 +138,10 @@ class AlarmConfig:
     """Steps in a row after which an alarm sounds."""
 
     action: Literal["warn", "stop"] = "warn"
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ValueError(f"alarms.patience must be >= 1, got {self.patience}; bounds far apart silence an alarm")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -173,6 +179,10 @@ class GRPOConfig(RecipeConfig):
         if unknown:
             raise ValueError(f"weights names `{unknown[0]}`, but the sources are {', '.join(self.sources)}")
         check_readers(self.scoring, self.readers)
+        check_rewards(self.rewards)
+        if self.loop.evaluate_every:
+            raise ValueError("a GRPO recipe has no validation sources; leave loop.evaluate_every out and run `cuewise "
+                             "eval` on the finished model")  # fmt: skip
         updates = self.policy.updates
         if self.loop.save_every % updates or self.loop.steps % updates:
             raise ValueError(f"loop.steps {self.loop.steps} and loop.save_every {self.loop.save_every} must be "
@@ -182,3 +192,14 @@ class GRPOConfig(RecipeConfig):
     def scoring(self) -> RewardConfig:
         """The rewards as one config. Raises RewardError for one that does not exist."""
         return RewardConfig(rewards=self.rewards)
+
+
+def check_rewards(rewards: dict[str, Entry]) -> None:
+    """Raise ValueError for rewards that no sampled answer could earn honestly."""
+    if "statement" in rewards:
+        raise ValueError("rewards.statement judges an answer to a statement, which the prompts of GRPO do not show; "
+                         "leave it out")  # fmt: skip
+    grounding = rewards.get("cue_grounding")
+    if grounding and grounding.options.get("against") == "measured":
+        raise ValueError("rewards.cue_grounding.options.against is `measured`, but clips are not measured during "
+                         "training; use `known`")  # fmt: skip

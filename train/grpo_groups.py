@@ -5,13 +5,16 @@ Shapes: N prompts, G answers to each, B answers that are learnt from, T tokens o
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from cuewise.data_recipes.schema import Row
+from cuewise.data_recipes.targets import target
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.engine.detokenize import byte_table, token_bytes
 from cuewise.mllm.engine.verbatim import held_tokens
@@ -23,7 +26,7 @@ from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.advantages import EPSILON, advantages, has_spread, overlong_penalty
 from cuewise.train.cue_credit import group_credit
 from cuewise.train.data import Mixture, drop_streams
-from cuewise.train.examples import Example
+from cuewise.train.examples import Example, only_channel
 from cuewise.train.grpo_config import AlarmConfig, GRPOConfig
 from cuewise.train.loop import TrainingError
 from cuewise.train.media_gate import expected_rows, watched
@@ -98,9 +101,14 @@ class Alarms:
     """Shouts, or stops the run, when a number is out of bounds for some steps in a row."""
 
     def __init__(self, config: AlarmConfig):
-        self.config, self.misses = config, defaultdict(int)
+        self.config, self.misses, self.checked = config, defaultdict(int), {}
+        self.step = -1
 
     def check(self, name: str, value: float, low: float, high: float, ids: Sequence[str]) -> None:
+        """Count a number of this step; of several micro-batches the first counts."""
+        if self.step >= 0 and self.checked.get(name) == self.step:
+            return
+        self.checked[name] = self.step
         self.misses[name] = 0 if low <= value <= high else self.misses[name] + 1
         if not self.misses[name] or self.misses[name] % self.config.patience:
             return
@@ -117,14 +125,17 @@ class Groups:
     Args:
         parts: micro-batches of a step on this process.
         size: prompts of one micro-batch.
+        autocast: the precision in which the loss is taken.
     """
 
     def __init__(
         self, model: Any, processor: CuewiseProcessor, mixture: Mixture, engine: RolloutEngine, config: GRPOConfig, *,
         reference: Reference | None = None, parts: int = 1, size: int = 1,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
     ):  # fmt: skip
         self.model, self.processor, self.mixture, self.engine = model, processor, mixture, engine
         self.config, self.reference, self.parts, self.size = config, reference, parts, size
+        self.autocast, self.silent = autocast, set()
         self.alarms, self.scoring = Alarms(config.alarms), config.scoring
         self.readers = load_readers(config.readers, model.device)
         self.opening = processor.text_ids(OPENING[config.rollout.form])
@@ -137,6 +148,7 @@ class Groups:
         self._step, self._ready, self._given = -1, [], 0
 
     def __call__(self, step: int, generator: Generator) -> GroupBatch:
+        self.alarms.step = step
         if step != self._step:
             if step % self.config.policy.updates == 0 or not self._ready:
                 self._ready = self.sample(step, generator)
@@ -150,14 +162,14 @@ class Groups:
         rollout, count = self.config.rollout, self.parts * self.size
         asked = self.answered(count, step, generator)
         drawn, flat = len(asked), 0
-        kept = [one for one in asked if self.spread(one)]
+        kept = [one for one in asked if self.spread(one, step)]
         flat += len(asked) - len(kept)
         for _ in range(rollout.tries if rollout.no_spread == "resample" else 0):
             if len(kept) >= count:
                 break
             more = self.answered(count - len(kept), step, generator)
             drawn, asked = drawn + len(more), [*asked, *more]
-            fresh = [one for one in more if self.spread(one)]
+            fresh = [one for one in more if self.spread(one, step)]
             flat, kept = flat + len(more) - len(fresh), [*kept, *fresh]
         self._weigh(asked if rollout.no_spread == "keep" else kept, step)
         ids = [one.prompt.id for one in asked]
@@ -167,8 +179,15 @@ class Groups:
         self.alarms.check("answers/truncated", stats["answers/truncated"], 0.0, config.truncated_above, ids)
         learnt = asked if rollout.no_spread == "keep" else kept
         rows = [row for one in asked for row in self._rows(one)]
-        cut = [learnt[i * self.size : (i + 1) * self.size] for i in range(self.parts)]
-        return [self._batch(part, ids, stats, rows if i == 0 else []) for i, part in enumerate(cut)]
+        return self._batches([learnt[i * self.size : (i + 1) * self.size] for i in range(self.parts)], ids, stats, rows)
+
+    def _batches(
+        self, parts: Sequence[Sequence[Asked]], ids: list[str], stats: dict[str, float], rows: list[dict[str, Any]]
+    ) -> list[GroupBatch]:
+        """The batches of a step, each with the numbers of the whole step."""
+        batches = [self._batch(part, ids, stats, rows if i == 0 else []) for i, part in enumerate(parts)]
+        stats["tokens"] = float(sum(batch.mask.sum() for batch in batches))
+        return batches
 
     def answered(self, count: int, step: int, generator: Generator) -> list[Asked]:
         """`count` prompts with their answers and rewards. Media is encoded once per prompt."""
@@ -182,14 +201,20 @@ class Groups:
             one.completions = completions
             one.prompt.answers = [answer_tokens(completion, self.end) for completion in completions]
         self._score(asked, step)
+        if self.config.policy.cue_credit:
+            self._credit(asked)
         return asked
 
     def ask(self, example: Example, generator: Generator) -> Asked:
         """The prompt of an example: the one that serving and supervised tuning write, with the answer's opening."""
-        row, rollout = example.row, self.config.rollout
-        clip = drop_streams(example.tensors, rollout.stream_dropout, generator)
-        clip = self.processor.with_context(clip, row.context)
-        expected = expected_rows(self.processor.plan, clip, self.config.requires, row.id)
+        rollout = self.config.rollout
+        whole = self.processor.with_context(example.tensors, example.row.context)
+        expected_rows(self.processor.plan, whole, self.config.requires, example.row.id)
+        clip = drop_streams(example.tensors, rollout.stream_dropout, generator, always=only_channel(example.row))
+        if len(clip.streams) < len(example.tensors.streams):
+            example = replace(example, row=shown_part(example.row, [*clip.streams]))
+        row, clip = example.row, self.processor.with_context(clip, example.row.context)
+        expected = expected_rows(self.processor.plan, clip)
         said = "words" in clip.streams
         parts = build(
             clip.streams, rollout.form, transcript=row.transcript if said else None, words=row.words if said else (),
@@ -230,9 +255,12 @@ class Groups:
             here = slice(index * rollout.group, (index + 1) * rollout.group)
             one.rewards = {name: column[here] for name, column in units.items()}
 
-    def spread(self, one: Asked) -> bool:
-        """Whether the answers of a group earn differently."""
-        return bool(has_spread(self._tensor([one])))
+    def spread(self, one: Asked, step: int) -> bool:
+        """Whether the answers of a group earn differently, by what counts at this step."""
+        names = list(one.rewards)
+        counts = self._weights(names, step) > 0
+        credited = any(value for row in one.credit for value in row)
+        return credited or bool(counts.any() and has_spread(self._tensor([one])[counts]))
 
     def _tensor(self, asked: Sequence[Asked]) -> Tensor:
         """[R, N, G] with NaN where a reward does not apply."""
@@ -251,19 +279,17 @@ class Groups:
         found = advantages(self._tensor(asked), weights, self.config.policy.advantage)
         for one, values in zip(asked, found.tolist(), strict=True):
             one.advantage = values
-        if self.config.policy.cue_credit:
-            self._credit(asked)
-
-    def _credit(self, asked: Sequence[Asked]) -> None:
-        """Give each cue's tokens its share in the cue score, scaled by the spread of the step's shares."""
-        for one in asked:
-            known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
-            pieces = [[token_bytes(self.pieces, token) for token in done.token_ids] for done in one.completions]
-            one.credit = group_credit(pieces, known, length)
         shares = torch.tensor([value for one in asked for row in one.credit for value in row if value])
         scale = self.config.policy.cue_credit / (float(shares.square().mean().sqrt()) + EPSILON) if len(shares) else 0.0
         for one in asked:
             one.credit = [[None if value is None else scale * value for value in row] for row in one.credit]
+
+    def _credit(self, asked: Sequence[Asked]) -> None:
+        """Give each cue's tokens its share in the cue score."""
+        for one in asked:
+            known, length = (one.example.row.cues, one.example.duration_s or None) if one.example else ([], None)
+            pieces = [[token_bytes(self.pieces, token) for token in done.token_ids] for done in one.completions]
+            one.credit = group_credit(pieces, known, length)
 
     def _stats(self, asked: Sequence[Asked]) -> dict[str, float]:
         """Every reward alone, before weighting, and how long the answers are."""
@@ -272,6 +298,10 @@ class Groups:
             known = [value for one in asked for value in one.rewards[name] if value is not None]
             if known:
                 stats[f"reward/{name}"] = sum(known) / len(known)
+            elif name not in self.silent:
+                self.silent.add(name)
+                log.warning("reward %s scored none of the answers of a step: no row of the step has what it is held "
+                            "against; its weight does nothing there (docs/rewards.md says what it needs)", name)
         done = [completion for one in asked for completion in one.completions]
         stats["answers/tokens"] = sum(len(completion.token_ids) for completion in done) / len(done)
         stats["answers/truncated"] = sum(completion.finish_reason == "length" for completion in done) / len(done)
@@ -306,7 +336,8 @@ class Groups:
         advantage = torch.tensor([value for one in asked for value in one.advantage], device=mask.device).float()
         if self.config.policy.cue_credit:
             advantage = _with_credit(advantage, [row for one in asked for row in one.credit], mask.shape[1])
-        streams = self.processor.collate([one.clip for one in asked]) if self.media_trains else {}
+        shown = [one.clip for one in asked]
+        streams = self.processor.collate(shown, self.model.device) if self.media_trains else {}
         counted = mask.any(1).sum() if self.config.policy.mean != "tokens" else mask.sum()
         batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage, mask,
                            max(float(counted), 1e-6), stats, rows)  # fmt: skip
@@ -322,10 +353,17 @@ class Groups:
         training = self.model.training
         self.model.eval()
         try:
-            logits = answer_logits(self.model, batch, stage)[0]
+            with self.autocast():
+                logits = answer_logits(self.model, batch, stage)[0]
             return batch.row.by_answer(token_logprobs(logits, batch.row.targets, self.config.rollout.temperature))
         finally:
             self.model.train(training)
+
+
+def shown_part(row: Row, streams: Sequence[str]) -> Row:
+    """A row as it is held against answers to some of its streams: their cues, and the label that these conclude."""
+    labels = target(row, "direct", streams).labels if row.labels else row.labels
+    return row.model_copy(update={"labels": labels, "cues": [cue for cue in row.cues if cue.channel in streams]})
 
 
 def _with_credit(advantage: Tensor, credit: Sequence[Sequence[float | None]], length: int) -> Tensor:

@@ -4,17 +4,18 @@ A step draws scenarios, lets the policy talk to the user of each in a group of d
 the user's last emotion; every reply of a dialogue learns from how it compares with its group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator
 
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.config_tools import from_dict, load_yaml
-from cuewise.mllm.prompts import build, text_of
+from cuewise.mllm.prompts import MAX_CONTEXT_CHARS, build, text_of
 from cuewise.mllm.question import OPENING
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
 from cuewise.mllm.tensors import ClipTensors
@@ -35,6 +36,19 @@ from cuewise.train.user_minds import UNREADABLE, SystemMind, user_mind
 STAGE = "talk"
 SHIPPED = Path(__file__).with_name("scenarios.yaml")
 QUESTION = "Reply to the person."
+
+
+@dataclass(kw_only=True, slots=True)
+class TalkRollout(RolloutConfig):
+    """`group` counts dialogues of one scenario, `max_tokens` those of one reply."""
+
+    group: int = 4
+    max_tokens: int = 128
+
+
+@dataclass(kw_only=True, slots=True)
+class TalkPolicy(PolicyConfig):
+    advantage: Literal["none", "group", "batch", "rloo", "gdpo"] = "group"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,10 +73,8 @@ class TalkConfig(RecipeConfig):
 
     trains: list[str] = field(default_factory=list)
     adapters: dict[str, LoraScope] = field(default_factory=dict)
-    rollout: RolloutConfig = field(default_factory=lambda: RolloutConfig(group=4, max_tokens=128))
-    """`group` counts dialogues of one scenario, `max_tokens` those of one reply."""
-
-    policy: PolicyConfig = field(default_factory=lambda: PolicyConfig(advantage="group"))
+    rollout: TalkRollout = field(default_factory=TalkRollout)
+    policy: TalkPolicy = field(default_factory=TalkPolicy)
     alarms: AlarmConfig = field(default_factory=AlarmConfig)
     loop: LoopConfig
     """`batch_size` counts scenarios."""
@@ -79,7 +91,6 @@ class TalkConfig(RecipeConfig):
             ("rollout.form", self.rollout.form, "explained", "`think` says whether a reply begins with a thought"),
             ("rollout.stream_dropout", self.rollout.stream_dropout, 0.0, "a talk has no streams"),
             ("policy.cue_credit", self.policy.cue_credit, 0.0, "a reply has no known cues"),
-            ("policy.overlong_buffer", self.policy.overlong_buffer, 0, "the user alone rewards a reply"),
             ("policy.overlong_weight", self.policy.overlong_weight, 0.0, "the user alone rewards a reply"),
         ):
             if value != unset:
@@ -104,12 +115,13 @@ class TalkGroups(Groups):
     def __init__(
         self, model: Any, processor: Any, listed: Sequence[Scenario], user: Analyse, engine: RolloutEngine,
         config: TalkConfig, *, reference: Reference | None = None, parts: int = 1, size: int = 1,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
     ):  # fmt: skip
         self.model, self.processor, self.engine, self.config = model, processor, engine, config
         self.listed, self.user, self.reference, self.parts, self.size = list(listed), user, reference, parts, size
         self.alarms, self.end, self.media_trains = Alarms(config.alarms), processor.plan.tokens.end, False
         self.opening = OPENING["explained"] if config.think else ""
-        self._step, self._ready, self._given = -1, [], 0
+        self._step, self._ready, self._given, self.autocast = -1, [], 0, autocast
 
     def sample(self, step: int, generator: Generator) -> list[GroupBatch]:
         """The batches of one step."""
@@ -138,7 +150,7 @@ class TalkGroups(Groups):
                 for name, talk in zip(ids, talks)]  # fmt: skip
         cut = [[one for group in groups[i * self.size : (i + 1) * self.size] for one in group]
                for i in range(self.parts)]  # fmt: skip
-        return [self._batch(part, ids, stats, rows if i == 0 else []) for i, part in enumerate(cut)]
+        return self._batches(cut, ids, stats, rows)
 
     def talked(self, talks: Sequence[Conversation], seeds: Sequence[int]) -> list[list[Asked]]:
         """Let all dialogues run to their ends, turn by turn together; what was asked in each."""
@@ -159,7 +171,10 @@ class TalkGroups(Groups):
 
     def ask_turn(self, number: int, talk: Conversation) -> Asked:
         """The prompt of the next reply: what was said before, and what the user says now."""
-        before = " ".join(f"Person: {turn.user} You: {turn.reply}" for turn in talk.done.turns[-3:])
+        turns = [f"Person: {turn.user} You: {turn.reply}" for turn in talk.done.turns[-3:]]
+        while len(turns) > 1 and len(" ".join(turns)) > MAX_CONTEXT_CHARS:
+            del turns[0]
+        before = " ".join(turns)[-MAX_CONTEXT_CHARS:]
         parts = build((), transcript=talk.words, context=before, question=QUESTION)
         ids = [*self.processor.prompt_ids(parts, {}), *self.processor.text_ids(self.opening)]
         return Asked(None, ClipTensors(), Prompted(f"talk{number}.{len(talk.done.turns)}", ids), text_of(parts))
@@ -194,6 +209,7 @@ def run(
             model, processor, listed, mind, rollout_engine(model, processor, config), config,
             reference=Reference(model) if config.policy.kl_weight else None,
             parts=config.loop.parts(parallel.size) // parallel.size, size=config.loop.micro_size(parallel.size),
+            autocast=parallel.autocast,
         )  # fmt: skip
         model.train()
         return run_stage(STAGE, model, groups, watched_loss(groups.alarms, config), config.loop, out / "checkpoints",

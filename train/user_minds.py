@@ -15,8 +15,8 @@ from cuewise.mllm.systems.base import Ask, System, load_system
 from cuewise.mllm.taxonomy import listed, same_core
 from cuewise.train.simulated_user import Analyse, Reaction, Said, Scenario
 
-LEAVES_AT = 90.0
-"""Emotion from which a user who is judged by words says goodbye."""
+LEAVES_AT = 100.0
+"""Emotion at which a user who is judged by words says goodbye: earlier, a worse start could end higher."""
 
 UNREADABLE = "unreadable"
 """Reason of a reaction that no one could read."""
@@ -73,7 +73,7 @@ def by_words(
     named = any(same_core(word, other) for word in _words(reply) if listed(word) for other in felt)
     hoped = {word for word in _words(scenario.hidden_intention) if len(word) > 4}
     met = min(1.0, len(hoped & set(_words(reply))) / 2)
-    again = any(reply.strip().lower() == turn.reply.strip().lower() for turn in turns[:-1])
+    again = any(_words(reply) == _words(turn.reply) for turn in turns[:-1])
     if again or not reply.strip() or _DISMISSIVE.search(reply):
         change, why = -8.0, "not listened to"
     elif named or met:

@@ -50,11 +50,13 @@ def _audit(args: argparse.Namespace) -> int:
     try:
         config = load_config(args.rewards)
         answers = model_answers(args.model, args.count or 24) if args.model else None
-        audit = run_audit(config, count=args.count or 300, seed=args.seed, answers=answers)
+        audits = {step: run_audit(config, count=args.count or 300, seed=args.seed, answers=answers, step=step)
+                  for step in config.turns}  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
-    print(audit.table())
-    return EXIT_OK if audit.passed else EXIT_USER
+    for step, audit in audits.items():
+        print(*([f"weights of step {step}:"] if len(audits) > 1 else []), audit.table(), sep="\n")
+    return EXIT_OK if all(audit.passed for audit in audits.values()) else EXIT_USER
 
 
 def shipped_recipes() -> dict[str, Path]:

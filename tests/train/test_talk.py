@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file
 from tiny import tiny_model, tiny_processor
 
+from cuewise.mllm.config_tools import from_dict
 from cuewise.mllm.systems.base import Reply, ReplyError
 from cuewise.train.grpo import choose_parts, rollout_engine
 from cuewise.train.grpo_config import AlarmConfig, PolicyConfig, RolloutConfig
 from cuewise.train.loop import LoopConfig, TrainingError
 from cuewise.train.parallel import HardwareConfig
-from cuewise.train.simulated_user import Reaction, Said, Scenario
+from cuewise.train.simulated_user import Conversation, Reaction, Said, Scenario
 from cuewise.train.talk import TalkConfig, TalkGroups, run, scenarios, train
 from cuewise.train.user_minds import SystemMind, UserMindError, by_words, read_reaction, user_mind
 
@@ -102,7 +103,38 @@ def test_a_user_by_words_wants_to_be_heard():
     assert change("That sounds sad. Your patience deserves praise.") == 10
     assert change("How sad that is.") == 5 and change("What time is it?") == -3
     assert change("Calm down.") == change("") == change("Hm, so what.") == change("ok", "ok") == -8
-    assert by_words(SCENE, [Said("a", "sad")], "sad", 86.0, np.random.default_rng(0)).goodbye
+    assert change("How sad that is, once more: 2", "How sad that is, once more: 1") == -8
+    assert by_words(SCENE, [Said("a", "sad")], "sad", 96.0, np.random.default_rng(0)).goodbye
+
+
+def test_listening_from_the_first_reply_on_pays_best():
+    def ends_at(*replies: str) -> float:
+        talk = Conversation(SCENE, by_words, seed=0, start=30.0, max_turns=8)
+        for reply in replies:
+            if talk.words is not None:
+                talk.reply(reply)
+        return talk.done.reward
+
+    heard = [f"That sounds sad. Your patience deserves praise, {word}." for word in
+             ("really", "truly", "again", "surely", "indeed", "always", "still", "today")]  # fmt: skip
+    assert ends_at(*heard) == 1.0 > ends_at("What time is it?", *heard) - 1e-9
+    assert ends_at("What time is it?", "Where is it?", *heard) < 1.0
+
+
+def test_partial_options_keep_the_defaults_of_a_talk():
+    values = {"name": "toy", "init": "x", "trains": ["llm"], "rollout": {"temperature": 0.9}, "policy": {"updates": 2},
+              "loop": {"steps": 2, "batch_size": 1, "save_every": 2}}  # fmt: skip
+    made = from_dict(TalkConfig, values)
+    assert (made.rollout.group, made.rollout.limit, made.policy.advantage) == (4, 128, "group")
+
+
+def test_what_was_said_last_is_in_the_prompt_however_long_the_talk():
+    made = groups(config())
+    talk = Conversation(SCENE, lambda *_: Reaction(0.0, "Go on."), seed=0)
+    for number in range(3):
+        talk.reply(f"REPLY{number} " + "word " * 95)
+    prompt = made.ask_turn(0, talk).text
+    assert "REPLY2" in prompt and "REPLY0" not in prompt
 
 
 def test_a_system_plays_the_user_and_an_answer_that_cannot_be_read_changes_nothing():
@@ -171,7 +203,7 @@ def test_collapse_of_the_policy_is_noticed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [{"rollout": RolloutConfig(form="direct")}, {"rollout": RolloutConfig(stream_dropout=0.1)},
-     {"policy": PolicyConfig(overlong_buffer=8)}, {"policy": PolicyConfig(overlong_weight=0.5)},
+     {"policy": PolicyConfig(overlong_buffer=8, overlong_weight=0.5)},
      {"policy": PolicyConfig(cue_credit=1.0)}],
 )  # fmt: skip
 def test_options_that_a_talk_has_no_use_for_are_refused(changes):

@@ -20,6 +20,7 @@ from .base import RewardError, RewardSample, Values, register
 
 PROFILE = "cuewise2026"
 Penalty = Literal["none", "P1", "P2", "P3"]
+Level = Literal[1, 2]
 
 NOT_MEANT = frozenset((
     "face", "faces", "voice", "voices", "emotion", "emotions", "emotional", "feeling", "feelings", "agree", "agrees",
@@ -61,19 +62,19 @@ def is_exact(sample: RewardSample) -> bool:
 
 
 @register("ew")
-def ew_reward(samples: Sequence[RewardSample], *, penalty: Penalty = "P3", level: int = 1) -> Values:
+def ew_reward(samples: Sequence[RewardSample], *, penalty: Penalty = "P3", level: Level = 1) -> Values:
     """Emotion-wheel F of the answer's labels, times the length penalty; None where no wheel knows the reference."""
     return _ew(samples, [s.answer.labels for s in samples], penalty, level)
 
 
 @register("dual")
-def dual_reward(samples: Sequence[RewardSample], *, penalty: Penalty = "P3", level: int = 1) -> Values:
+def dual_reward(samples: Sequence[RewardSample], *, penalty: Penalty = "P3", level: Level = 1) -> Values:
     """The same of the labels that the reasoning concludes, so that the reasoning leads to the right answer."""
     return _ew(samples, [think_labels(s.answer) for s in samples], penalty, level)
 
 
 @register("align")
-def align_reward(samples: Sequence[RewardSample], *, level: int = 1) -> Values:
+def align_reward(samples: Sequence[RewardSample], *, level: Level = 1) -> Values:
     """Jaccard of the reasoning's and the answer's labels, mean over wheels that know either; 0 without reasoning."""
     return [wheel_jaccard(think_labels(s.answer), s.answer.labels, level) for s in samples]
 
@@ -95,7 +96,7 @@ def length_factor(n_gt: int, n_pred: int, penalty: Penalty) -> float:
     raise RewardError(f"unknown length penalty {penalty!r}; known: none, P1, P2, P3")
 
 
-def wheel_jaccard(a: Sequence[str], b: Sequence[str], level: int = 1) -> float:
+def wheel_jaccard(a: Sequence[str], b: Sequence[str], level: Level = 1) -> float:
     """Mean over wheels of shared sectors over all sectors of two label sets; 0 when no wheel knows either."""
     masks = wheel_table(PROFILE).masks(LEVEL1_IDS if level == 1 else LEVEL2_IDS)
     first, second = label_mask(list(a), masks), label_mask(list(b), masks)

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_type_hints
 
 from cuewise.data_recipes.schema import Row
-from cuewise.mllm.config_tools import from_dict, load_yaml
+from cuewise.mllm.config_tools import coerce, from_dict, load_yaml
 from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.report import ParsedAnswer, parse
 
@@ -175,7 +175,9 @@ class Schedule:
 
 @dataclass(kw_only=True, slots=True)
 class Entry:
-    """One reward of a config."""
+    """One reward of a config; a number alone is its weight."""
+
+    SHORT: ClassVar[str] = "weight"
 
     weight: float | Schedule = 1.0
     options: dict[str, Any] = field(default_factory=dict)
@@ -203,6 +205,18 @@ class RewardConfig:
                     near = get_close_matches(option, known, n=1)
                     hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known) or 'none'}"
                     raise RewardError(f"reward `{name}` has no option `{option}`; {hint}")
+            hints = get_type_hints(reward(name).function)
+            try:
+                entry.options = {option: coerce(hints.get(option, Any), value, f"{name}.options.{option}")
+                                 for option, value in entry.options.items()}  # fmt: skip
+            except ValueError as error:
+                raise RewardError(str(error)) from None
+
+    @property
+    def turns(self) -> list[int]:
+        """Steps at which a weight begins or ends to change, 0 first."""
+        moving = [entry.weight for entry in self.rewards.values() if entry.weight.kind != "constant"]
+        return sorted({0, *(step for weight in moving for step in (weight.from_step, weight.to_step))})
 
     def weights(self, step: int = 0) -> dict[str, float]:
         """Weight of each reward at a step."""
@@ -213,19 +227,11 @@ def load_config(path: str | Path | None = None) -> RewardConfig:
     """The config of a YAML file, by default the shipped one. Raises RewardError."""
     path = Path(path or DEFAULT)
     try:
-        values = load_yaml(path)
-        if isinstance(values.get("rewards"), dict):  # `ew: 1.0` is short for `ew: {weight: 1.0}`
-            short = {name: {"weight": entry} for name, entry in values["rewards"].items() if _is_number(entry)}
-            values = values | {"rewards": values["rewards"] | short}
-        return from_dict(RewardConfig, values)
+        return from_dict(RewardConfig, load_yaml(path))
     except RewardError:
         raise
     except (ValueError, TypeError) as error:
         raise RewardError(f"{path}: {error}") from None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(slots=True)

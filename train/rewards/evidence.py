@@ -30,11 +30,10 @@ def action_unit_reward(samples: Sequence[RewardSample], *, threshold: float = 1.
 
 
 def shown_units(sample: RewardSample, threshold: float = 1.0) -> set[int]:
-    """Action units of a row: those of its known face cues, else those measured at `threshold` or more."""
+    """Action units of a row: those that its known face cues name, else those measured at `threshold` or more."""
     row = sample.row
-    if row.cues:
-        return {unit for cue in row.cues if cue.channel == "face" for unit in named_units(cue.observation)}
-    return {unit for name, value in row.aus.items() if value >= threshold for unit in read_aus(name)}
+    named = {unit for cue in row.cues if cue.channel == "face" for unit in named_units(cue.observation)}
+    return named or {unit for name, value in row.aus.items() if value >= threshold for unit in read_aus(name)}
 
 
 def named_units(text: str) -> set[int]:

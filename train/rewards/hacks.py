@@ -153,6 +153,12 @@ def _quoting(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: s
     return render(_answer(said.labels, [cue], f"So {said.labels[0]}.", said.confidence))
 
 
+def _every_support(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str) -> str:
+    """Each cue is said to speak for every emotion."""
+    cues = [cue.model_copy(update={"supports": list(LABELS)}) for cue in said.cues]
+    return render(said.model_copy(update={"cues": cues}))
+
+
 def _majority(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str) -> str:
     return render(_answer([majority], _whole_clip_cues(VAGUE, majority), f"So {majority}.", 1 / len(LABELS)))
 
@@ -163,6 +169,7 @@ HACKS: dict[str, Hack] = {
     "gibberish": _gibberish, "gibberish think": _gibberish_think, "always confident": _always_confident,
     "never confident": _never_confident, "repeat one true cue": _repeated, "vague cues over the clip": _vague,
     "list every cue": _every_cue, "quote the transcript": _quoting, "majority label": _majority,
+    "each cue for every emotion": _every_support,
 }  # fmt: skip
 
 

@@ -57,6 +57,15 @@ def test_a_bad_config_fails_on_the_command_line_and_a_good_one_passes(tmp_path, 
     assert "passed: no hack pays more than an honest answer" in capsys.readouterr().out
 
 
+def test_weights_that_change_are_audited_where_they_change(tmp_path, capsys):
+    path = tmp_path / "r.yaml"
+    off = "{kind: step, start: 8.0, end: 0.0, to_step: 100}"
+    path.write_text(f"rewards: {{format: 0.1, align: 1.0, ew: {{weight: {off}}}, cue_grounding: {{weight: {off}}}}}\n")
+    assert main(["train", "audit", "--rewards", str(path), "--count", str(ROWS)]) == 2
+    first, last = capsys.readouterr().out.split("weights of step 100:")
+    assert "passed: no hack" in first and "failed: " in last
+
+
 def test_a_misspelt_config_is_an_error_of_the_user(tmp_path, capsys):
     path = tmp_path / "r.yaml"
     path.write_text("rewards: {cue_groundng: {weight: 1}}\n")

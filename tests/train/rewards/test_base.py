@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.config_tools import from_dict
 from cuewise.train.rewards import RewardConfig, RewardError, RewardSample, load_config, reward, rewards, score
 from cuewise.train.rewards.base import REWARDS, Entry, Schedule
 
@@ -91,3 +92,22 @@ def test_a_reward_outside_its_range_or_without_its_resource_is_an_error(monkeypa
 
 def test_the_shipped_config_is_sound():
     assert set(load_config().weights()) <= set(rewards())
+
+
+def test_values_of_options_are_checked_when_a_config_is_read():
+    for name, options, message in (
+        ("ew", {"penalty": "p3"}, "`ew.options.penalty` must be one of none, P1, P2, P3, got 'p3'"),
+        ("ew", {"level": 3}, "must be one of 1, 2"), ("confidence", {"hit": "EW"}, "must be one of exact, ew"),
+        ("follow_up", {"positive": "Yes."}, "must be a list"), ("exact", {"single": "no"}, "must be bool"),
+    ):  # fmt: skip
+        with pytest.raises(RewardError, match=message):
+            RewardConfig(rewards={name: Entry(options=options)})
+
+
+def test_a_number_is_a_weight_in_every_recipe():
+    made = from_dict(RewardConfig, {"rewards": {"format": 0.2, "exact": {"options": {"single": True}}}})
+    assert made.weights() == {"format": 0.2, "exact": 1.0}
+    with pytest.raises(RewardError, match="weight must be a number or a schedule, got 'much'"):
+        from_dict(RewardConfig, {"rewards": {"format": "much"}})
+    moving = Schedule(kind="linear", start=0.0, end=1.0, from_step=10, to_step=20)
+    assert RewardConfig(rewards={"format": Entry(), "exact": Entry(weight=moving)}).turns == [0, 10, 20]
