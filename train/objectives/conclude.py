@@ -67,11 +67,17 @@ class Conclude(Objective):
         return batch
 
     def readings(self, clips: list) -> list[str]:
-        """What all streams of each clip together read most strongly."""
+        """What all streams of each clip together read most strongly: without dropout, and without moving running
+        statistics, so that drawing neither needs nor leaves a trace in a model that learns."""
         (model,) = self._model
         streams = {key: value.to(model.device) for key, value in self.processor.collate(clips).items()}
-        with torch.no_grad():
-            logits: Tensor = model.encode_batch(streams).logits
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                logits: Tensor = model.encode_batch(streams).logits
+        finally:
+            model.train(training)
         return [self._labels[index] for index in logits.argmax(-1).tolist()]
 
     def _follows(self, example: Example, clip: ClipTensors, reading: str) -> bool:

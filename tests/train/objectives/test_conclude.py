@@ -108,3 +108,15 @@ def test_a_packed_stage_learns_to_write_what_is_read(tmp_path):
     assert sum(line["s/loss"] for line in log[-5:]) < 0.5 * sum(line["s/loss"] for line in log[:5])
     assert log[0]["s/readings/followed"] > 0 and log[0]["s/media_rows"] > 0
     assert set(model.state_dict()) == names
+
+
+def test_drawing_leaves_no_trace_in_a_model_that_learns():
+    model = tiny_model()
+    model.train_only("llm", "voice")
+    model.train()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    state = torch.get_rng_state()
+    drawn = [batch_of(model, {"a": examples("happy")})[1].answers for _ in range(2)]
+    assert drawn[0] == drawn[1] and torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[name], value) for name, value in model.named_buffers())
+    assert model.media.towers["voice"].encoder.training and not model.media.towers["face"].encoder.training
