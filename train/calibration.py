@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.train.examples import Example
@@ -39,6 +40,10 @@ def calibrate(
     model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, examples: Sequence[Example], batch: int = 16
 ) -> dict[str, float]:
     """Fit on the labelled examples and store the result in the model's config; returns what was found."""
+    own = tuple(model.config.heads_config.labels)
+    if own != COMMON_LABELS:
+        raise ValueError(f"calibration compares readings with the common labels ({', '.join(COMMON_LABELS)}), but "
+                         f"heads.labels of this model is {', '.join(own) or 'empty'}")  # fmt: skip
     labelled = [(example, shares) for example in examples if (shares := example.shares("all")) is not None]
     if not labelled:
         raise ValueError("calibration needs validation examples with labels; none of them has one")

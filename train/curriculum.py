@@ -151,10 +151,19 @@ def used_options(objective: str) -> set[str]:
     return set(OBJECTIVES[objective].module_class.uses)
 
 
+def replays(stage: StageConfig, earlier: Sequence[StageConfig]) -> list[StageConfig]:
+    """The earlier stages that a stage replays: those of its objective."""
+    return [other for other in earlier if stage.replay and other.objective == stage.objective]
+
+
 def check_order(stages: dict[str, StageConfig]) -> None:
-    """Raise ValueError for a stage whose level comes before that of an earlier stage."""
+    """Raise ValueError for a stage whose level comes before that of an earlier stage, or that has none to replay."""
     reached, by = -1, ""
-    for name, stage in stages.items():
+    for number, (name, stage) in enumerate(stages.items()):
+        if stage.replay and not replays(stage, [*stages.values()][:number]):
+            raise ValueError(f"stage {name!r} has replay {stage.replay:g}, but no stage before it has the objective "
+                             f"`{stage.objective}`, so there is nothing to repeat; leave `replay` out, or put such a "
+                             "stage before it")  # fmt: skip
         place = LEVELS.index(stage.level) if stage.level else reached
         if place < reached:
             raise ValueError(f"stage {name!r} is {stage.level}, but {by!r} before it is {LEVELS[reached]} already; "
@@ -181,8 +190,7 @@ class Curriculum(Mixture):
         self.stage, self.step = stage, 0
         """Set `step` before drawing: buckets open as the stage goes on."""
 
-        self.replayed = [Curriculum(sources, other, processor, (), units) for other in earlier
-                         if stage.replay and other.objective == stage.objective]  # fmt: skip
+        self.replayed = [Curriculum(sources, other, processor, (), units) for other in replays(stage, earlier)]
         self.tasks = [name for name, share in stage.tasks.items() if share > 0]
         self.task_shares = torch.tensor([stage.tasks[name] for name in self.tasks])
         self.levels = {name: self._levels(sources[name]) for name in self.names} if stage.difficulty else {}
@@ -194,7 +202,8 @@ class Curriculum(Mixture):
         if not from_earlier:
             batch = super().answer_batch(count, generator)
         else:
-            examples = self.draw(count - len(from_earlier), generator)
+            own = count - len(from_earlier)
+            examples = self.draw(own, generator) if own else []
             made = [self.sample(example, generator) for example in examples]
             for other in from_earlier:
                 other.step = other.stage.loop.steps
@@ -257,12 +266,12 @@ class Curriculum(Mixture):
         return clip, self.written(parts, clip, said, "")
 
     def _replays(self, count: int, generator: Generator) -> list["Curriculum"]:
-        """One earlier stage for every sample of this batch that is replayed."""
+        """One earlier stage for every sample of this batch that is replayed; all of its samples may be."""
         if not self.replayed:
             return []
         chance = torch.rand(count, generator=generator) < self.stage.replay
         return [self.replayed[int(torch.randint(len(self.replayed), (), generator=generator))]
-                for hit in chance.tolist() if hit][: count - 1]  # fmt: skip
+                for hit in chance.tolist() if hit]  # fmt: skip
 
     def _levels(self, examples: list[Example]) -> list[list[Example]]:
         """Examples by bucket; those without a dialogue are in the first."""

@@ -67,6 +67,11 @@ class Targets:
     prior: dict[str, Tensor] = field(default_factory=dict)
     """channel -> [8] logarithm of each label's share, added to the logits in the loss."""
 
+    def keep_whole(self, shown: Sequence[ClipTensors], examples: Sequence[Example]) -> None:
+        """Forget what a clip says as a whole where not all of its streams are shown."""
+        whole = torch.tensor([{*clip.streams} >= {*e.tensors.streams} for clip, e in zip(shown, examples)])
+        self.known["all"], self.va_known = self.known["all"] & whole, self.va_known & whole
+
     def mix(self, channel: str, partner: Tensor, share: Tensor) -> None:
         """Labels of voices that were mixed: what else a mixed clip says is not known any more."""
         known = self.known[channel]
@@ -75,6 +80,16 @@ class Targets:
         whole = share > 0.999
         self.known[channel] = known & (known[partner] | whole)
         self.known["all"], self.va_known = self.known["all"] & whole, self.va_known & whole
+
+
+def joined_targets(parts: Sequence[Targets]) -> Targets:
+    """The targets of all parts, as if their clips had been one batch."""
+    first = parts[0]
+    shares, known = ({name: torch.cat([values[name] for values in table]) for name in table[0]}
+                     for table in ([part.shares for part in parts], [part.known for part in parts]))  # fmt: skip
+    aus = None if first.aus is None else torch.cat([part.aus for part in parts])
+    return Targets(shares, known, torch.cat([part.va for part in parts]), torch.cat([part.va_known for part in parts]),
+                   aus, first.prior)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -172,8 +187,7 @@ class Mixture:
         streams = self.processor.collate(varied)
         targets = head_targets(examples, self.units)
         targets.prior = self.prior
-        whole = torch.tensor([len(clip.streams) == len(e.tensors.streams) for clip, e in zip(shown, examples)])
-        targets.known["all"], targets.va_known = targets.known["all"] & whole, targets.va_known & whole
+        targets.keep_whole(shown, examples)
         mixed = mix_voices(streams, self.config.augment, generator)
         if mixed is not None:
             targets.mix("voice", *mixed)
@@ -251,9 +265,11 @@ class Mixture:
             size = len(text.ids)
             input_ids[i, :size], labels[i, :size] = torch.tensor(text.ids), torch.tensor(text.labels)
             weights[i, :size], mask[i, :size] = torch.tensor(text.weights), 1
+        targets = head_targets(examples, self.units)
+        targets.keep_whole(clips, examples)
         return TrainBatch(
-            [e.row.id for e in examples], self.processor.collate(clips), head_targets(examples, self.units), input_ids,
-            mask, labels, weights, texts, {}, [text.prompt for text in texts], [text.answer for text in texts],
+            [e.row.id for e in examples], self.processor.collate(clips), targets, input_ids, mask, labels, weights,
+            texts, {}, [text.prompt for text in texts], [text.answer for text in texts],
         )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.sides import check_sides
 from cuewise.mllm.adapters.lora import add_lora
 from cuewise.mllm.adapters.mose import add_mose
@@ -17,18 +17,17 @@ from cuewise.mllm.cache import FrozenEncoders
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
-from cuewise.train.augment import AugmentConfig
-from cuewise.train.curriculum import BUILT_IN, Curriculum, StageConfig
+from cuewise.train.curriculum import BUILT_IN, Curriculum, StageConfig, replays, used_options
 from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.loop import Validate, run_stage, step_seed
 from cuewise.train.objectives import OBJECTIVES, Objective, ObjectiveBatch, attached
-from cuewise.train.parallel import Parallel, moved, weighted_mean
-from cuewise.train.stage_losses import answers_loss, heads_loss, with_experts
+from cuewise.train.parallel import Parallel, moved
+from cuewise.train.stage_losses import answers_loss, collecting, heads_loss, with_experts
+from cuewise.train.validation import Found, Given
 
 AnyBatch = TrainBatch | ObjectiveBatch
 Draw = Callable[[Mixture, int, Generator], AnyBatch]
-PLAIN = AugmentConfig(voice=False, pictures=False, context_share=1.0, action_noise=0.0)
 Sources = dict[str, list[Example]]
 
 
@@ -41,10 +40,11 @@ def train_stage(
     parallel = parallel or Parallel()
     choose_parts(model, stage)
     model.train()
-    used = {key: sources[key] for one in (stage, *(earlier if stage.replay else ())) for key in one.mixture.weights}
+    check_labels(name, stage, model, validation)
+    used = {key: sources[key] for one in (stage, *replays(stage, earlier)) for key in one.mixture.weights}
     if stage.objective == "heads" or {*stage.tasks} - {"reply"}:
         check_sides({key: [example.row for example in part] for key, part in used.items()}, f"stage {name!r}")
-    reader = frozen_states(model, processor, stage, states_cache)
+    reader = frozen_states(model, processor, stage, states_cache, earlier)
     used = encoded(used, reader, parallel.is_main)
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
@@ -73,6 +73,18 @@ def train_stage(
     with attached(model, objective), apart:
         return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed,
                          parallel=parallel, validate=validate)  # fmt: skip
+
+
+def check_labels(name: str, stage: StageConfig, model: CuewiseForConditionalGeneration, validation: Sources) -> None:
+    """Raise ValueError where the heads would learn, or be calibrated on, labels of another order than they read."""
+    labels = tuple(model.config.heads_config.labels)
+    learns = stage.objective == "heads" or stage.head_weight > 0 or (
+        stage.objective not in BUILT_IN and OBJECTIVES[stage.objective].module_class.learns_labels
+    )
+    if (learns or validation) and labels and labels != COMMON_LABELS:
+        raise ValueError(f"stage {name!r}: model.heads.labels is {', '.join(labels)}, but heads are trained and "
+                         f"calibrated on the common labels in this order: {', '.join(COMMON_LABELS)}; set heads.labels "
+                         "to these, or leave it out")  # fmt: skip
 
 
 def objective_of(
@@ -152,13 +164,16 @@ def units_of(model: nn.Module) -> list[str]:
 
 
 def frozen_states(
-    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, stage: StageConfig, folder: str | None
-) -> FrozenEncoders | None:
-    """A reader for the streams whose encoders neither learn nor see augmented input in this stage."""
+    model: CuewiseForConditionalGeneration, processor: CuewiseProcessor, stage: StageConfig, folder: str | None,
+    earlier: Sequence[StageConfig] = (),
+) -> FrozenEncoders | None:  # fmt: skip
+    """A reader for the streams whose encoders neither learn nor see augmented input in this stage, be it in its own
+    samples or in those of the stages that it replays."""
     if folder is None:
         return None
-    varied = {"voice": stage.mixture.augment.voice, "face": stage.mixture.augment.pictures,
-              "scene": stage.mixture.augment.pictures}  # fmt: skip
+    ways = [one.mixture.augment for one in (stage, *replays(stage, earlier))]
+    pictures = any(way.pictures for way in ways)
+    varied = {"voice": any(way.voice for way in ways), "face": pictures, "scene": pictures}
     streams = [name for name, tower in model.media.towers.items() if not varied.get(name, False)
                and not any(weight.requires_grad for weight in tower.encoder.parameters())]  # fmt: skip
     return FrozenEncoders(model, processor, streams, folder) if streams else None
@@ -175,35 +190,26 @@ def encoded(sources: Sources, reader: FrozenEncoders | None, shown: bool) -> Sou
     }  # fmt: skip
 
 
-class _Given(Mixture):
-    """A mixture that gives the examples it is told."""
-
-    fixed = True
-    given: Sequence[Example] = ()
-
-    def draw(self, count: int, generator: Generator) -> list[Example]:
-        return list(self.given)
-
-
 def validator(
     examples: list[Example], stage: StageConfig, processor: CuewiseProcessor, units: list[str], size: int,
     parallel: Parallel, objective: Objective | None = None,
 ) -> Validate:  # fmt: skip
-    """The stage's loss and statistics over `examples`: each once, whole, explained, without augmentation."""
+    """The stage's loss and statistics over `examples`, in batches of `size`; see `cuewise.train.validation`."""
     draw = drawer(objective, stage)
     cut = [examples[start : start + size] for start in range(0, len(examples), size)]
     cut = cut if objective is None else objective.parts(examples, size)
-    quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN)
-    mixture = _Given({"valid": examples}, quiet, processor, units)
+    mixture = Given(examples, stage, processor, units)
+    head_share = stage.head_weight if "head_weight" in used_options(stage.objective) else 1.0
 
     def validate(model: nn.Module) -> dict[str, float]:
-        parts = []
+        found = Found(head_share)
         for mixture.given in cut:
             batch = draw(mixture, len(mixture.given), torch.Generator().manual_seed(0))
-            loss, stats = stage_loss(model, moved(batch, parallel.device), stage)
+            with collecting() as said:
+                loss, stats = stage_loss(model, moved(batch, parallel.device), stage)
             numbers = {"loss": float(loss), **{key: float(value) for key, value in stats.items()}}
-            parts.append((numbers, batch.weight))
-        return {f"valid/{key}": value for key, value in weighted_mean(parts).items()}
+            found.add(numbers, len(batch.ids), batch.weight, said)
+        return {f"valid/{key}": value for key, value in found.numbers().items()}
 
     return validate
 

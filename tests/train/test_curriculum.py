@@ -4,13 +4,14 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny import tiny_media, tiny_model, tiny_processor
+from stage_samples import example, generator, stage
+from tiny import tiny_model, tiny_processor
 
-from cuewise.data_recipes.schema import Dialogue, Row, Statement
+from cuewise.data_recipes.corpora import COMMON_LABELS
+from cuewise.data_recipes.schema import Dialogue, Statement
 from cuewise.mllm.adapters.lora import LoraScope
 from cuewise.mllm.adapters.mose import MoseConfig
-from cuewise.mllm.report import Cue
-from cuewise.train.curriculum import TASKS, Curriculum, StageConfig, check_order
+from cuewise.train.curriculum import TASKS, Curriculum, check_order
 from cuewise.train.examples import Example
 from cuewise.train.losses import IGNORE
 from cuewise.train.stages import (
@@ -23,33 +24,10 @@ from cuewise.train.stages import (
     validator,
 )
 
-CUES = [
-    Cue(channel="voice", start=0.2, end=1.1, observation="pitch clearly higher", supports=["happy"]),
-    Cue(channel="face", start=0.1, end=0.9, observation="lip corners clearly up (AU12)", supports=["happy"]),
-]
-
-
-def example(seed: int, streams=("face", "scene", "voice", "words"), **row) -> Example:
-    media = tiny_media(seed, streams=streams, seconds=1.6)
-    values = {"id": f"e{seed}", "corpus": "t", "labels": ["happy"], "transcript": "we won", "cues": CUES,
-              "reasoning": "The voice is bright.", "media": {"video": "x.mp4"}}  # fmt: skip
-    return Example(Row(**(values | row)), tiny_processor().tensors(media), 1.6, "t")
-
-
-def stage(**options) -> StageConfig:
-    from cuewise.mllm.config_tools import from_dict
-
-    values = {"trains": ["llm"], "loop": {"steps": 100, "batch_size": 8}, "mixture": {"weights": {"a": 1.0}}}
-    return from_dict(StageConfig, values | options)
-
 
 def curriculum(*examples: Example, earlier=(), **options) -> Curriculum:
     return Curriculum({"a": list(examples), "b": [example(50, labels=["sad"], cues=[])]}, stage(**options),
                       tiny_processor(), earlier)  # fmt: skip
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +99,47 @@ def test_replay_repeats_earlier_stages_with_their_tasks():
     assert sum(replayed) / 30 == pytest.approx(0.5, abs=0.1)
     again = mixture.answer_batch(8, generator(7))
     assert again.answers == mixture.answer_batch(8, generator(7)).answers
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_share_of_replay_does_not_depend_on_the_size_of_a_batch(size):
+    mixture = curriculum(example(0), earlier=[stage(tasks={"transcribe": 1.0})], replay=0.5)
+    random = generator(1)
+    assert sum(len(mixture._replays(size, random)) for _ in range(1200 // size)) / 1200 == pytest.approx(0.5, abs=0.05)
+    made = [mixture.answer_batch(1, generator(seed)) for seed in range(6)]
+    assert {batch.stats.get("task/replay", 0.0) for batch in made} == {0.0, 1.0}
+    assert all((batch.answers == ["we won"]) == ("task/replay" in batch.stats) for batch in made)
+
+
+def test_replay_without_a_stage_to_repeat_is_refused():
+    stages = {"heads": stage(objective="heads", trains=["heads"]), "again": stage(replay=0.3)}
+    with pytest.raises(ValueError, match=r"stage 'again' has replay 0\.3, but no stage before it has the"):
+        check_order(stages)
+    check_order({"first": stage(), **stages})
+
+
+def test_what_a_replayed_stage_varies_is_not_cached(tmp_path):
+    model, processor = tiny_model(), tiny_processor()
+    plain = {"weights": {"a": 1.0}, "augment": {"voice": False, "pictures": False}}
+    config, before = stage(replay=0.5, mixture=plain), stage(mixture={"weights": {"a": 1.0}})
+    choose_parts(model, config)
+    reader = frozen_states(model, processor, config, str(tmp_path), [before])
+    assert set(reader.streams) == {"words"}
+    still = frozen_states(model, processor, stage(mixture=plain), str(tmp_path), [before])
+    assert set(still.streams) == {"face", "scene", "voice", "words"}
+    clip = Example(example(0).row, reader.encode(example(0).tensors), 1.6, "t")
+    mixture = Curriculum({"a": [clip]}, config, processor, [before])
+    assert torch.isfinite(answers_loss(model, mixture.answer_batch(4, generator()), 0.0)[0])
+
+
+def test_heads_of_another_order_are_refused_before_they_train(tmp_path):
+    from cuewise.train.stages import train_stage
+
+    model = tiny_model(heads={"labels": [*reversed(COMMON_LABELS)]})
+    for config, validation in ((stage(objective="heads", trains=["heads"]), {}), (stage(head_weight=0.1), {}),
+                               (stage(), {"v": [example(0)]})):  # fmt: skip
+        with pytest.raises(ValueError, match=r"stage 's': model\.heads\.labels is surprised, .*: neutral, calm, happy"):
+            train_stage("s", config, model, tiny_processor(), {"a": [example(0)]}, validation, tmp_path, 0)
 
 
 def test_harder_dialogues_come_later():

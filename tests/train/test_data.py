@@ -151,3 +151,14 @@ def test_even_labels_learn_a_reading_that_favours_no_frequent_label():
     assert logits.grad[[happy, sad]].abs().max() < 1e-2  # 0.25 without it
     plain = Mixture({"a": rows}, MixtureConfig(weights={"a": 1.0}), tiny_processor())
     assert plain.heads_batch(4, torch.Generator().manual_seed(0)).targets.prior == {}
+
+
+def test_a_part_of_the_streams_is_not_taught_the_label_of_the_whole_clip():
+    votes = {"face": {"happy": 1.0}, "voice": {"sad": 1.0}, "words": {"sad": 1.0}, "all": {"happy": 1.0}}
+    given = Mixture({"a": [example(0, votes=votes)]}, MixtureConfig(weights={"a": 1.0}, stream_dropout=0.5),
+                    tiny_processor())  # fmt: skip
+    batch = given.answer_batch(12, torch.Generator().manual_seed(0))
+    shown = torch.stack([batch.streams[f"{name}_mask"].any(1) for name in ("face", "voice", "scene", "words")])
+    assert torch.equal(batch.targets.known["all"], shown.all(0)) and 0 < shown.all(0).sum() < 12
+    assert torch.equal(batch.targets.va_known, shown.all(0))
+    assert batch.targets.known["voice"].all(), "what a stream was labelled with stays"

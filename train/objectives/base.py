@@ -57,6 +57,9 @@ class Objective(nn.Module):
     uses: tuple[str, ...] = ()
     """Options of a stage, of `STAGE_OPTIONS`, that this objective follows; a recipe with another one is refused."""
 
+    learns_labels = False
+    """Whether the model's class heads learn from the rows' labels."""
+
     draws_with_model = False
     """Whether `batch` runs the model, so that no other process can draw batches ahead."""
 

@@ -34,6 +34,7 @@ class DialogueObjective(Objective):
     """No weights of its own: the head is part of the model."""
 
     config: DialogueObjectiveConfig
+    learns_labels = True
 
     def __init__(
         self, config: DialogueObjectiveConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor
@@ -105,7 +106,8 @@ class DialogueObjective(Objective):
             right += sum(a == b for a, b in zip(said, labels))
             known += sum(label is not None for label in labels)
             at += count
-        stats = {"accuracy": right / max(known, 1), "turns": at, "dialogues": len(batch.more["dialogues"])}
+        stats = {"accuracy": right / max(known, 1), "labelled": known, "turns": at,
+                 "dialogues": len(batch.more["dialogues"])}  # fmt: skip
         return total / max(known, 1), stats
 
 

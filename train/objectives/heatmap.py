@@ -44,6 +44,7 @@ class Heatmap(Objective):
     """No weights of its own."""
 
     config: HeatmapConfig
+    learns_labels = True
 
     def __init__(self, config: HeatmapConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)

@@ -46,6 +46,7 @@ class ToldActions(Objective):
     """A linear head that gives the told intensities."""
 
     config: ToldActionsConfig
+    learns_labels = True
 
     def __init__(self, config: ToldActionsConfig, model: CuewiseForConditionalGeneration, processor: CuewiseProcessor):
         super().__init__(config, model, processor)
@@ -81,7 +82,8 @@ class ToldActions(Objective):
             return self.config.weight * worth, stats
         logits = reading.logits + targets.prior.get("context", 0.0)
         loss, found = soft_cross_entropy(logits, targets.shares["context"], known, smoothing=0.05)
-        stats |= {"context/loss": loss.detach(), "context/accuracy": found["accuracy"]}
+        stats |= {"context/loss": loss.detach(), "context/accuracy": found["accuracy"],
+                  "context/labelled": found["count"]}  # fmt: skip
         return loss + self.config.weight * worth, stats
 
 

@@ -11,7 +11,8 @@ from cuewise.train.curriculum import StageConfig
 from cuewise.train.examples import Example
 from cuewise.train.objectives import OBJECTIVES, attached
 from cuewise.train.parallel import Parallel
-from cuewise.train.stages import _Given, objective_of, validator
+from cuewise.train.stages import objective_of, validator
+from cuewise.train.validation import Given
 
 LABELS = ("happy", "sad", "angry")
 STAGES = {
@@ -79,8 +80,8 @@ def test_every_objective_is_looked_at():
     assert {*STAGES, "distil"} == {*OBJECTIVES.names()}  # `distil` needs a teacher; it draws as `contrastive` does
 
 
-def given(name: str, processor, clips: list[Example]) -> _Given:
-    mixture = _Given({"a": clips}, stage(name).mixture, processor)
+def given(name: str, processor, clips: list[Example]) -> Given:
+    mixture = Given(clips, stage(name), processor)
     mixture.given = clips
     return mixture
 
