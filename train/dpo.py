@@ -5,6 +5,7 @@ where the input is compared too. docs/preference.md has the formulas.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -151,14 +152,22 @@ class Preferences:
     """Batches for the loop. What the reference says about a pair never changes, so it is computed once."""
 
     def __init__(
-        self, model: Any, processor: CuewiseProcessor, pairs: Sequence[Pair], config: DPOConfig, size: int
-    ):
+        self, model: Any, processor: CuewiseProcessor, pairs: Sequence[Pair], config: DPOConfig, size: int,
+        parallel: Parallel | None = None,
+    ):  # fmt: skip
         if not pairs:
             raise ValueError("no clip gives a preference pair; use other `corruptions` or sources with cues")
         self.model, self.processor, self.pairs, self.config, self.size = model, processor, list(pairs), config, size
         self.prompter, self.reference = Prompter(processor, config.requires), Reference(model)
         self.cache: dict[str, tuple[Tensor, Tensor]] = {}
         self.avem = config.preference.method == "avem"
+        lost = [(pair.id, pair.lost[0]) for pair in pairs if pair.lost]
+        if lost and self.avem and config.preference.input_weight > 0:
+            raise ValueError(f"the rejected inputs of {len(lost)} of {len(pairs)} pairs name rows that no source has, "
+                             f"e.g. {lost[0][0]!r} names {lost[0][1]!r}; add the source they are in, take all of its "
+                             "rows, or set preference.input_weight=0")  # fmt: skip
+        self.parallel = parallel
+        """Whose precision the loss is computed in, so that the reference is read in it too; float32 without."""
 
     def __call__(self, step: int, generator: Generator) -> PairBatch:
         picks = torch.randint(len(self.pairs), (self.size,), generator=generator).tolist()
@@ -193,7 +202,7 @@ class Preferences:
         training = self.model.training
         self.model.eval()
         try:
-            with self.reference.on():
+            with self.reference.on(), nullcontext() if self.parallel is None else self.parallel.autocast():
                 shown = [own, *([] if elsewhere is None else [elsewhere])]
                 said, _, _ = answer_sums(self.model, self.processor, shown, "reference")
                 blind = torch.zeros(0)
@@ -348,7 +357,7 @@ def run(
     pairs = make_pairs(examples, config.corruptions, seed=config.seed, per_row=config.per_row)
     if config.rewards:
         rate(pairs, config.rewards, config.rating_scale, load_readers(config.readers, model.device))
-    batches = Preferences(model, processor, pairs, config, config.loop.micro_size(parallel.size))
+    batches = Preferences(model, processor, pairs, config, config.loop.micro_size(parallel.size), parallel)
 
     def loss_fn(trained: nn.Module, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         return pair_loss(trained, processor, batch, config.preference)

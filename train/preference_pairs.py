@@ -47,6 +47,9 @@ class Pair:
     replaced: dict[str, Example] = field(default_factory=dict)
     """Stream that the wrong answers are about -> example whose stream stands there in the rejected input."""
 
+    lost: list[str] = field(default_factory=list)
+    """Rows that rejected inputs name but no source has."""
+
     margin: float = 0.0
     """How much better the chosen answer is rated than the rejected ones, for the dynamic beta."""
 
@@ -55,17 +58,25 @@ def make_pairs(
     examples: Sequence[Example], kinds: Sequence[str], *, seed: int = 0, per_row: int = 2
 ) -> list[Pair]:
     """Pairs of all examples for which a corruption is certain to be wrong."""
-    known = {example.row.id: example for example in examples}
+    # A file of preference rows has no row under its own id: `c0` is there only as `c0:flipped:voice` and the like.
+    known = {stem_of(example.row): example for example in examples if example.row.task == TASK}
+    known |= {example.row.id: example for example in examples}
     given = [example.row for example in examples if example.row.chosen and example.row.rejected]
     plain = [_source(example.row) for example in examples if not (example.row.chosen and example.row.rejected)]
     pairs: dict[str, Pair] = {}
     for row in [*given, *preferences(plain, kinds=tuple(kinds), seed=seed, per_row=per_row)]:
-        parent = row.id if row.id in known else row.id.rsplit(":", 2)[0]
+        parent = row.id if row.id in known else stem_of(row)
         pair = pairs.setdefault(parent, Pair(parent, known[parent], row.chosen, {}))
         if pair.chosen == row.chosen:
             pair.rejected[row.rejected_kind or "rejected"] = row.rejected
             pair.replaced |= {channel: known[other] for channel, other in row.rejected_inputs.items() if other in known}
+            pair.lost += [other for other in row.rejected_inputs.values() if other not in known]
     return list(pairs.values())
+
+
+def stem_of(row: Row) -> str:
+    """Id of the row that a preference row was made of."""
+    return row.id.rsplit(":", 2)[0]
 
 
 def _source(row: Row) -> Source:

@@ -9,6 +9,7 @@ import torch
 from grpo_samples import clips
 from tiny import tiny_model, tiny_processor
 
+from cuewise.data_recipes.preferences import TASK
 from cuewise.data_recipes.schema import Row
 from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_sums, pair_loss, rate, run
 from cuewise.train.examples import Example, SourceConfig
@@ -189,6 +190,47 @@ def test_pairs_are_made_from_rows_with_cues_and_from_rows_that_bring_them():
     made = make_pairs([given, *examples()[1:]], ["flipped"])
     assert [(pair.id, pair.chosen, pair.rejected) for pair in made] == [("clip0", "a", {"mine": "b"})]
     assert made[0].replaced["voice"].row.id == "clip1"
+
+
+def preference_rows() -> list[Example]:
+    """Rows as a file of preferences has them: none under its own id."""
+    made = []
+    for number, (other, stream) in enumerate([("clip1", "voice"), ("clip2", "words"), ("clip0", "voice")]):
+        one = examples()[number]
+        one.row = one.row.model_copy(update={
+            "id": f"clip{number}:flipped:{stream}", "task": TASK, "chosen": "a", "rejected": "b",
+            "rejected_kind": "flipped", "rejected_inputs": {stream: other}})  # fmt: skip
+        made.append(one)
+    return made
+
+
+def test_the_rejected_inputs_of_a_file_of_preferences_are_found_by_the_rows_they_were_made_of():
+    made = make_pairs(preference_rows(), ["flipped"])
+    assert [pair.replaced["voice" if i != 1 else "words"].row.id for i, pair in enumerate(made)] == [
+        "clip1:flipped:words", "clip2:flipped:voice", "clip0:flipped:voice"]  # fmt: skip
+    alone, chosen = make_pairs(preference_rows()[:1], ["flipped"]), config(preference=PreferenceConfig(method="avem"))
+    with pytest.raises(ValueError, match=r"of 1 of 1 pairs name rows .*'clip0:flipped:voice' names 'clip1'; add the"):
+        Preferences(tiny_model(), tiny_processor(), alone, chosen, 1)
+    Preferences(tiny_model(), tiny_processor(), alone, config(), 1)  # `dpo` compares no inputs
+
+
+def test_margins_begin_at_zero_in_bfloat16():
+    model, chosen = tiny_model(), config()
+    choose_parts(model, chosen.trains, {}, 0)
+    source = Preferences(model, tiny_processor(), pairs(), chosen, 2, Bfloat16())
+    batch = source.batch(source.pairs)
+    with Bfloat16().autocast():
+        sums, _, _ = answer_sums(model, tiny_processor(), batch.own, "loss")
+    plain = Preferences(model, tiny_processor(), pairs(), chosen, 2).batch(source.pairs)
+    offset = (sums - torch.cat(batch.reference)).abs().max()
+    assert offset < 0.25 * (sums - torch.cat(plain.reference)).abs().max()
+
+
+class Bfloat16:
+    """Stands for `Parallel` with hardware.precision=bf16."""
+
+    def autocast(self):
+        return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize("method", ["dpo", "avem"])
