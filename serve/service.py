@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.errors import EngineClosed, QueueFull
+from cuewise.mllm.media.config import MediaConfig
 from cuewise.mllm.media.errors import MediaError
 from cuewise.mllm.media.types import Media
 from cuewise.mllm.question import Answer
@@ -70,7 +71,8 @@ class Service:
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None):
         self.settings, self.metrics = settings, metrics or Metrics()
-        self._pool = DecodePool(settings.media, settings.workers)
+        self.media = settings.media
+        self._pool = DecodePool(self.media, settings.workers)
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._cache = WorkCache(settings.cache_clips, on_look_up=lambda how: self.metrics.cache.labels(how).inc())
         self._to_encode: asyncio.Queue[tuple[Work, asyncio.Future[Work]]] = asyncio.Queue()
@@ -106,8 +108,16 @@ class Service:
         more = {"slots": options.slots, "max_waiting": options.queue, "stall_s": options.watchdog_s,
                 "graphs": options.graphs}  # fmt: skip
         engine = make_engine(options.name, stages, **more)
+        self._read_as_trained(processor.media_config(self.settings.media))
         self.engine = AsyncEngine(engine, threads=threads).start()
         self.stages = stages
+
+    def _read_as_trained(self, media: MediaConfig) -> None:
+        """Decode as the model wants it, where it was trained with other options than the settings have."""
+        if media != self.media:
+            self._pool.close()
+            self.media, self._pool = media, DecodePool(media, self.settings.workers)
+            self._pool.start()
 
     async def close(self) -> None:
         """End everything at once; use `drain` of the gate first."""
@@ -230,7 +240,7 @@ class Service:
     async def _made(self, job: Job, taken: float) -> "Work":
         clip = job.clip
         has_media = clip.path is not None or clip.data is not None or clip.audio is not None
-        media = await self._pool.load(clip) if has_media else await asyncio.to_thread(words_alone, clip, self.settings)
+        media = await self._pool.load(clip) if has_media else await asyncio.to_thread(words_alone, clip, self.media)
         work = await self._run(self.stages.measure, clip, job.question, media, taken)
         if work.tensors.streams:
             done = asyncio.get_running_loop().create_future()
@@ -311,11 +321,11 @@ def collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def words_alone(clip: Clip, settings: Settings) -> Media:
+def words_alone(clip: Clip, config: MediaConfig) -> Media:
     """A clip without media; nothing of it needs a process that can be killed."""
     from cuewise.mllm.media import load_media
 
-    return load_media(clip, settings.media)
+    return load_media(clip, config)
 
 
 def refused(error: ValueError) -> ApiError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import shutil
 import time
 
 import httpx
@@ -10,6 +11,7 @@ from live_server import serving
 from media_samples import audio_file
 
 from cuewise.mllm.clip import Clip
+from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.question import Question
 from cuewise.serve.app import create_app
 from cuewise.serve.job import Job
@@ -125,3 +127,21 @@ def test_the_time_a_request_spent_on_its_body_is_part_of_its_report(settings):
     timing = asyncio.run(go())
     assert timing["queue"] >= 60_000 and timing["total"] == pytest.approx(
         sum(ms for name, ms in timing.items() if name != "total"), abs=0.1)  # fmt: skip
+
+
+def test_clips_are_read_as_the_model_was_trained(model_folder, media_config, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    processor = CuewiseProcessor.from_pretrained(folder)
+    processor.media = {"num_frames": 3, "frame_size": 96}
+    processor.save_pretrained(folder)
+
+    async def go():
+        service = Service(Settings(model=str(folder), media=media_config, decode_workers=1))
+        await service.start()
+        try:
+            return service.media, (await service._pool.load(Clip(transcript="we won"))).transcript
+        finally:
+            await service.close()
+
+    media, transcript = asyncio.run(go())
+    assert (media.num_frames, media.frame_size, media.detector) == (4, 96, "none") and transcript == "we won"
