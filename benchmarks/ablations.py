@@ -12,8 +12,7 @@ The schedule, in steps of 64 samples: words 120, face 120, voice 200, how they j
     answer_only    the same perception; answers are labels alone, without cues
     no_curriculum  no stage before the answers: everything learns together, head losses included, for as many samples
 
-What a reward for cues adds is another question: `cuewise train nano-grpo policy.cue_credit=0
-rewards.cue_grounding.weight=0`.
+What a reward for cues adds is another question: `cuewise train nano-grpo policy.cue_credit=0` is without one.
 """
 
 import argparse
