@@ -16,7 +16,8 @@ from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example
 from cuewise.train.objectives.distil import Distil, DistilConfig, Teacher
 from cuewise.train.parallel import HardwareConfig, Parallel
-from cuewise.train.stages import PLAIN, train_stage
+from cuewise.train.stages import train_stage
+from cuewise.train.validation import PLAIN
 
 CONV = {"family": "conv_scene", "image_size": 32, "channels": [8, 8, 8, 8], "width": 16}
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
