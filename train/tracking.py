@@ -61,8 +61,9 @@ LOG_NAMES: dict[str, str] = {
     "*/auxiliary": "what a mechanism in that scope asks for itself (even use of experts, a small "
     "approximation), weighted",
     "balance_loss": "how unevenly the modality experts are used, before its weight; 1 is even",
-    "valid/*": "any of these on the stage's validation sources, each clip once, in eval mode, without "
-    "augmentation or invented faces",
+    "valid/*": "any of these on the stage's validation sources, each clip once with one of the stage's tasks (always "
+               "the same), in eval mode, without augmentation or invented faces; means are over the clips that have "
+               "the label, concordance over all clips, counts are sums, whatever the size of a micro-batch",
 }
 """Name below the stage (`STAGE/NAME`) -> what it is. `*` stands for a stream, two streams or a scope; in `valid/*` for
 all other names."""

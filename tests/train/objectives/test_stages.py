@@ -6,6 +6,7 @@ from tiny import tiny_config, tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.config_tools import from_dict
+from cuewise.train.checkpoints import Checkpoints
 from cuewise.train.curriculum import StageConfig
 from cuewise.train.examples import Example
 from cuewise.train.objectives import OBJECTIVES
@@ -102,11 +103,20 @@ def test_clips_that_are_described_in_the_same_words_are_not_held_against_each_ot
     assert loss_of("a smile", "a smile", "a smile") == (0.0, 1.0) and loss_of("a smile", "tears")[0] > 0
 
 
-def test_an_interrupted_stage_goes_on_with_the_weights_of_its_objective(tmp_path):
+def test_an_interrupted_stage_goes_on_with_the_weights_of_its_objective(tmp_path, monkeypatch):
+    def save_and_stop(self, progress, *args, **more):
+        save(self, progress, *args, **more)
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
     examples = [example(i) for i in range(6)]
     config = stage("contrastive", ["face", "voice"], steps=6)
+    config.loop.save_every = 3
     whole, at_once = trained(config, examples, tmp_path / "one")
-    trained(stage("contrastive", ["face", "voice"], steps=3), examples, tmp_path / "two")
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(config, examples, tmp_path / "two")
     again, in_parts = trained(config, examples, tmp_path / "two")
     assert again[-1]["s/loss"] == whole[-1]["s/loss"]
     for name, value in at_once.state_dict().items():
