@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.evidence.claims import read_claim
 from cuewise.mllm.evidence.observe import observe

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.action_words import WORDINGS, in_words, tells_actions
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.encoders.features import PROSODY
 from cuewise.mllm.evidence.face_actions import MIRRORED
@@ -59,6 +59,9 @@ class AugmentConfig:
 
     action_noise: float = 0.25
     """Spread of the factor by which measured face actions in a context vary (its logarithm), and of what is added."""
+
+    rewording: float = 0.3
+    """Chance that measured face actions in a context are written as another program might write them."""
 
 
 def augment(tensors: ClipTensors, config: AugmentConfig, generator: Generator) -> ClipTensors:
@@ -198,7 +201,15 @@ def varied_context(row: Row, config: AugmentConfig, generator: Generator) -> str
     """The context to show with a row, or none; measured face actions in it vary as other measurements of it would."""
     if row.context is None or not _chance(config.context_share, generator):
         return None
-    return in_words(varied_actions(row.aus, config, generator)) if row.context == in_words(row.aus) else row.context
+    if not row.aus or not tells_actions(row.context):
+        return row.context
+    return told_context(varied_actions(row.aus, config, generator), config, generator)
+
+
+def told_context(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> str:
+    """Face actions in our words or, with chance `config.rewording`, in those of others."""
+    place = 1 + _index(len(WORDINGS) - 1, generator) if _chance(config.rewording, generator) else 0
+    return in_words(aus, WORDINGS[place])
 
 
 def varied_actions(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> dict[str, float]:

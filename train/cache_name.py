@@ -52,6 +52,7 @@ def code_version(config: "SourceConfig") -> str:
     recipes, evidence = (Path(package.__file__).parent for package in (cuewise.data_recipes, cuewise.mllm.evidence))
     files = [recipes / "targets.py", evidence.parent / "encoders" / "features.py", *evidence.iterdir()]
     files += [*(recipes / "synthetic").iterdir()] if config.kind == "synthetic" else []
+    files += [recipes / "action_words.py"] if config.actions else []
     total = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
         total.update(file.name.encode() + file.read_bytes())

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label
-from cuewise.data_recipes.corpora.ravdess_au import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError, load_media

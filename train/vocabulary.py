@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from cuewise.data_recipes.corpora.ravdess_au import AU_WORDS, in_words
+from cuewise.data_recipes.action_words import AU_WORDS, in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.targets import target
 from cuewise.mllm.evidence.claims import degrees, phrase, vocabulary

@@ -11,37 +11,11 @@ Baltrusaitis T. et al. (2018), OpenFace 2.0; RAVDESS tracking: doi:10.5281/zenod
 from collections.abc import Iterator
 from pathlib import Path
 
+from cuewise.data_recipes.action_words import AU_WORDS, in_words
 from cuewise.data_recipes.corpora import ravdess
 from cuewise.data_recipes.corpora.splits import keep_split
 from cuewise.data_recipes.corpora.tables import Line, TableError, read_table
 from cuewise.data_recipes.schema import Row
-
-AU_WORDS = {
-    "AU1": "inner brows raised", "AU2": "outer brows raised", "AU4": "brows lowered", "AU5": "eyes widened",
-    "AU6": "cheeks raised", "AU7": "eyes narrowed", "AU9": "nose wrinkled", "AU10": "upper lip raised",
-    "AU12": "lip corners up", "AU14": "cheeks dimpled", "AU15": "lip corners down", "AU17": "chin raised",
-    "AU20": "lips stretched", "AU23": "lips tightened", "AU25": "lips parted", "AU26": "jaw dropped",
-    "AU45": "blinking",
-}  # fmt: skip
-"""What each of OpenFace's 17 intensities is called in words."""
-
-WORTH_SAYING = 0.05
-"""Mean intensity from which an action unit is written into the context. Weak actions say much: a logistic regression
-reads 0.45 of RAVDESS's eight emotions (other actors) from the units above 0.5, and 0.56 from all of them."""
-
-
-def in_words(aus: dict[str, float]) -> str:
-    """Measured action units as one sentence, strongest first.
-
-    >>> in_words({"AU12": 2.314, "AU6": 1.4, "AU4": 0.02})
-    'Measured face actions (mean, 0-5): lip corners up (AU12) 2.31, cheeks raised (AU6) 1.40.'
-    """
-    strong = sorted(((unit, value) for unit, value in aus.items() if unit in AU_WORDS and value >= WORTH_SAYING),
-                    key=lambda item: -item[1])  # fmt: skip
-    if not strong:
-        return f"Measured face actions (mean, 0-5): none reaches {WORTH_SAYING}."
-    listed = ", ".join(f"{AU_WORDS[unit]} ({unit}) {value:.2f}" for unit, value in strong)
-    return f"Measured face actions (mean, 0-5): {listed}."
 
 
 def read(root: Path, split: str | None = None) -> Iterator[Row]:

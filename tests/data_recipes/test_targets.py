@@ -2,8 +2,8 @@
 
 import pytest
 
+from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.corpora.ravdess import row_of
-from cuewise.data_recipes.corpora.ravdess_au import in_words
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
 from cuewise.data_recipes.synthetic.plan import plan_clip

@@ -38,7 +38,7 @@ def row(**values) -> Row:
 
 
 def test_the_words_are_the_measured_ones():
-    assert face_words({"AU12": 2.31, "AU6": 1.4, "AU4": 0.02, "AU99": 5}) == (
+    assert face_words({"AU12": 2.31, "AU6": 1.4, "AU4": 0.01, "AU99": 5}) == (
         "Measured face actions (mean, 0-5): lip corners up (AU12) 2.31, cheeks raised (AU6) 1.40."
     )
     tone = tone_words(HEARD)

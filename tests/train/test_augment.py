@@ -2,7 +2,7 @@
 
 import torch
 
-from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.action_words import in_words, tells_actions
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.encoders.features import PROSODY
 from cuewise.mllm.evidence.face_actions import MIRRORED
@@ -79,7 +79,11 @@ def test_measured_actions_in_a_context_vary_and_other_contexts_do_not():
     aus = {"AU12": 2.5, "AU6": 1.5, "AU4": 0.0}
     row = Row(id="a", corpus="t", labels=["happy"], aus=aus, context=in_words(aus), transcript="x")
     shown = {varied_context(row, AugmentConfig(context_share=1.0), seeded(seed)) for seed in range(6)}
-    assert len(shown) > 3 and all("AU12" in text for text in shown)
+    assert len(shown) > 3 and all("lip corner" in text or "AU12" in text for text in shown)
+    ours = {varied_context(row, AugmentConfig(context_share=1.0, rewording=0.0), seeded(seed)) for seed in range(40)}
+    assert all(tells_actions(text) for text in ours)
+    others = {varied_context(row, AugmentConfig(context_share=1.0, rewording=1.0), seeded(seed)) for seed in range(40)}
+    assert not any(tells_actions(text) for text in others)
     said = row.model_copy(update={"context": "She has just arrived."})
     assert varied_context(said, AugmentConfig(context_share=1.0), seeded()) == "She has just arrived."
     assert varied_context(row, AugmentConfig(context_share=0.0), seeded()) is None

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import tiny_config, tiny_media, tiny_model, tiny_processor
 
-from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.action_words import in_words
+from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.config_tools import from_dict
 from cuewise.train.curriculum import StageConfig
@@ -67,6 +68,34 @@ def test_invented_faces_mix_clips_and_have_no_label():
     torch.testing.assert_close(both[known], torch.full_like(both[known], 3.0))
     assert 16 < int((~known).sum()) < 48 and (both[~known] - 3.0).abs().max() > 1
     assert batch.streams["context_mask"].any(1).all() and "voice_values" not in batch.streams
+
+
+def test_the_regression_tells_what_every_face_means_and_validation_does_without():
+    model, processor = parts()
+    objective = ToldActions(ToldActionsConfig(invented=0.5, taught=1.0), model, processor)
+    mixture = Mixture({"a": examples(processor)}, stage().mixture, processor)
+    mixture.config.augment.action_noise = 0.0
+    batch = objective.batch(mixture, 64, torch.Generator().manual_seed(0))
+    meaning, aus = batch.more["meaning"], batch.more["aus"]
+    smiles = aus[:, UNITS.index("AU12")] > aus[:, UNITS.index("AU4")]
+    both = COMMON_LABELS.index("happy"), COMMON_LABELS.index("sad")
+    assert (meaning[:, both[0]] > meaning[:, both[1]]).equal(smiles)
+    _, stats = objective.loss(model, batch)
+    assert "meaning/loss" in stats and stats["context/labelled"] < 64
+    without = ToldActions(ToldActionsConfig(taught=0.0), model, processor)
+    assert "meaning" not in without.batch(mixture, 8, torch.Generator().manual_seed(0)).more
+    mixture.fixed = True
+    assert "meaning" not in objective.batch(mixture, 8, torch.Generator().manual_seed(0)).more
+
+
+def test_a_mixture_without_labels_cannot_say_what_faces_mean():
+    model, processor = parts()
+    rows = examples(processor)
+    for example in rows:
+        example.row.labels = []
+    mixture = Mixture({"a": rows}, stage().mixture, processor)
+    with pytest.raises(ValueError, match="no row of a has a label for its context to mean"):
+        ToldActions(ToldActionsConfig(), model, processor).batch(mixture, 4, torch.Generator().manual_seed(0))
 
 
 def test_rows_without_actions_and_models_without_the_stream_are_errors():

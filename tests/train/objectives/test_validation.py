@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import tiny_config, tiny_media, tiny_model, tiny_processor
 
-from cuewise.data_recipes.corpora.ravdess_au import in_words
+from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.schema import Dialogue, Row
 from cuewise.mllm.config_tools import from_dict
 from cuewise.train.curriculum import StageConfig
