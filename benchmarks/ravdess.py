@@ -6,7 +6,8 @@
 DATA holds ravdess_speech/ in its development layout. References: a small CNN on log-mel, a logistic regression on mean
 action units, and the product of both; published systems (Luna-Jimenez et al. 2022) on the same clips, which were
 trained on the other twenty actors. Ours: the written answer and the heads from voice alone; the answer from voice and
-the measured action units in words (`context`); and the answer from words alone, a control that must be at chance.
+the measured action units in words (`context`), in our wording and in another; and the answer from words alone, a
+control that must be at chance.
 UAR over eight classes, 95 % intervals resampled by speaker; differences are paired over the same clips and speakers.
 """
 
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import Tensor, nn
 
+from cuewise.data_recipes.action_words import OTHERS, in_words
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label, read
 from cuewise.data_recipes.schema import Row
 from cuewise.eval.metrics.bootstrap import class_intervals, compare_classes
@@ -146,12 +148,14 @@ def _labels(rows: Sequence[Row], scores: np.ndarray) -> dict[str, str]:
 def ours(root: Path, name: str) -> dict[str, dict[str, str]]:
     """What the model writes, and its heads, in three conditions."""
     rows = list(read("ravdess", root, "dev"))
-    context = {row.id.removeprefix("au_"): row.context for row in read("ravdess_au", root, "dev")}
+    measured = {row.id.removeprefix("au_"): row for row in read("ravdess_au", root, "dev")}
     found: dict[str, dict[str, str]] = {}
     with Analyzer.load(name) as analyzer:
         for kind, clips in (
             ("voice alone", [_voice(row, root) for row in rows]),
-            ("voice and action units in words", [_voice(row, root, context[row.id]) for row in rows]),
+            ("voice and action units in words", [_voice(row, root, measured[row.id].context) for row in rows]),
+            ("voice and action units in words, as a table names them",
+             [_voice(row, root, in_words(measured[row.id].aus, OTHERS["openface"])) for row in rows]),
             ("words alone", [Clip(transcript=row.transcript, id=row.id) for row in rows]),
         ):
             written, heads = {}, {}

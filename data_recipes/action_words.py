@@ -1,7 +1,7 @@
 """Measured facial action units in words, for the `context` of a clip: our own wording, and how others write them.
 
 A caller who has measurements of another program will not write them as we do, so training shows every wording of
-`WORDINGS` now and then. Names of units: Ekman, Friesen and Hager (2002), Facial Action Coding System.
+`OTHERS` now and then. Names of units: Ekman, Friesen and Hager (2002), Facial Action Coding System.
 """
 
 from collections.abc import Mapping
@@ -50,20 +50,19 @@ class Wording:
 
 
 OURS = Wording()
-WORDINGS = (
-    OURS,
-    Wording("{code} {value:.2f}", "", by_strength=False),
-    Wording("{code}: {value:.1f}", "Facial action units: ", lowest=0.1),
-    Wording("{code} ({name}) {value:.2f}", "Action units: ", "; "),
-    Wording("{code}={value:.2f}", "AUs: ", " ", "", by_strength=False),
-    Wording("{column}_r={value:.3f}", "OpenFace: ", ", ", "", 0.0, by_strength=False),
-    Wording("{column}_r: {value:.2f}", "Action unit intensities (0-5): ", "\n", "", 0.0, by_strength=False),
-    Wording("{name} {value:.1f}", "Face: ", lowest=0.1),
-    Wording("{name} ({column}): {value:.2f}", "Mean intensity of action units, from 0 to 5: ", "; "),
-    Wording('"{column}_r": {value:.2f}', "{", ", ", "}", 0.0, by_strength=False),
-    Wording("{column} {value:.2f} ({name})", "The face shows ", lowest=0.1),
-)
-"""Ours first."""
+OTHERS = {
+    "codes": Wording("{code} {value:.2f}", "", by_strength=False),
+    "codes and tenths": Wording("{code}: {value:.1f}", "Facial action units: ", lowest=0.1),
+    "codes and names": Wording("{code} ({name}) {value:.2f}", "Action units: ", "; "),
+    "equations": Wording("{code}={value:.2f}", "AUs: ", " ", "", by_strength=False),
+    "openface": Wording("{column}_r={value:.3f}", "OpenFace: ", ", ", "", 0.0, by_strength=False),
+    "lines": Wording("{column}_r: {value:.2f}", "Action unit intensities (0-5): ", "\n", "", 0.0, by_strength=False),
+    "names": Wording("{name} {value:.1f}", "Face: ", lowest=0.1),
+    "names and codes": Wording("{name} ({column}): {value:.2f}", "Mean intensity of action units, from 0 to 5: ", "; "),
+    "json": Wording('"{column}_r": {value:.2f}', "{", ", ", "}", 0.0, by_strength=False),
+    "sentence": Wording("{column} {value:.2f} ({name})", "The face shows ", lowest=0.1),
+}
+"""How others may write them."""
 
 
 def in_words(aus: Mapping[str, float], wording: Wording = OURS) -> str:

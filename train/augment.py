@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from cuewise.data_recipes.action_words import WORDINGS, in_words, tells_actions
+from cuewise.data_recipes.action_words import OTHERS, OURS, in_words, tells_actions
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.encoders.features import PROSODY
 from cuewise.mllm.evidence.face_actions import MIRRORED
@@ -208,8 +208,8 @@ def varied_context(row: Row, config: AugmentConfig, generator: Generator) -> str
 
 def told_context(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> str:
     """Face actions in our words or, with chance `config.rewording`, in those of others."""
-    place = 1 + _index(len(WORDINGS) - 1, generator) if _chance(config.rewording, generator) else 0
-    return in_words(aus, WORDINGS[place])
+    other = _chance(config.rewording, generator)
+    return in_words(aus, [*OTHERS.values()][_index(len(OTHERS), generator)] if other else OURS)
 
 
 def varied_actions(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> dict[str, float]:
