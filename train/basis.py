@@ -1,12 +1,14 @@
 """What decides the weights of a stage: options and rows. Checkpoints carry it, so that no changed run gets old weights.
 
 A basis is {name: value}, e.g. ``stages.heads.loop.lr: 0.01`` and ``rows of mine: 3f2a…``. A recipe leaves what it is
-about in two files of its run folder: `recipe.json`, the resolved options, and `ROWS`, a digest of each source.
+about in two files of its run folder: `recipe.json`, the resolved options, and `ROWS`, digests of each source and of the
+weights that it starts from.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +29,40 @@ NOT_OF_LOOP = ("log_every", "sample_every", "save_every", "keep_last", "save", "
 """Where files lie, what is logged, kept and looked at, and how work is cut: a run may go on with other ones."""
 
 SHOWN = 3
+DIGESTS = ("rows of ", "weights of ")
+"""What the names of digests begin with: their values say nothing to people."""
+
+ENDS = 1 << 20
+"""Bytes at both ends of a file of weights that are looked at: names and shapes stand in front, weights at the end."""
+
+
+class ChangedRunError(ValueError):
+    """A checkpoint of this name was trained on other data or with other options."""
+
+
+@contextmanager
+def recorded(config: Any, run: Path, *, writes: bool = True) -> Iterator[None]:
+    """The resolved options of a run in its folder; what stood there before comes back when the run is refused.
+
+    Of several processes one writes.
+    """
+    before = {file: file.read_bytes() for file in (run / "recipe.json", run / ROWS) if file.is_file()}
+    if writes:
+        run.mkdir(parents=True, exist_ok=True)
+        written = json.dumps(asdict(config), indent=1, default=str) + "\n"
+        (run / "recipe.json").write_text(written, encoding="utf-8")
+    try:
+        yield
+    except ChangedRunError:
+        for file, content in before.items() if writes else ():
+            file.write_bytes(content)
+        raise
 
 
 def basis_of(run: Path, stage: str, loop: "LoopConfig", seed: int) -> Basis:
     """The basis of one stage of the recipe whose run folder is `run`; without a recipe there, loop and seed alone."""
-    recipe, rows = _read(run / "recipe.json"), _read(run / ROWS)
+    recipe, told = _read(run / "recipe.json"), _read(run / ROWS)
+    rows, init = told.get("sources", {}), told.get("init")
     stages = recipe.get("stages") or {}
     alone = {"loop": asdict(loop), "seed": seed}
     if stage in stages:
@@ -39,18 +70,31 @@ def basis_of(run: Path, stage: str, loop: "LoopConfig", seed: int) -> Basis:
         drawn = {source for name in names for source in stages[name]["mixture"]["weights"]}
         values = _without(recipe, NOT_OF_RECIPE) | {"stages": {name: _without(stages[name], NOT_OF_STAGE)
                                                               for name in names}}  # fmt: skip
-        values |= {f"rows of {source}": digest for source, digest in rows.items() if source in drawn}
     elif recipe and not stages:
+        drawn = {*rows}
         values = _without(recipe, NOT_OF_RECIPE) | {"sources": recipe.get("sources")} | alone
     else:
-        values = alone
-    return dict(_flat(values))
+        return dict(_flat(alone))
+    values |= {f"rows of {source}": digest for source, digest in rows.items() if source in drawn}
+    return dict(_flat(values | {"weights of init": init}))
 
 
-def write_rows(sources: "dict[str, list[Example]]", run: Path) -> None:
-    """Leave the digest of each source in the run folder."""
-    digests = {name: rows_digest(examples) for name, examples in sources.items()}
+def write_rows(sources: "Mapping[str, Sequence[Example]]", run: Path, init: Path | None = None) -> None:
+    """Leave the digests of each source, and of the model folder that the run starts from, in the run folder."""
+    digests = {"sources": {name: rows_digest(examples) for name, examples in sources.items()},
+               "init": init and weights_digest(init)}  # fmt: skip
     (run / ROWS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+
+
+def weights_digest(folder: Path) -> str:
+    """Changes with the files of weights in a folder: their names, sizes, and both `ENDS` of each."""
+    total = hashlib.blake2b(digest_size=12)
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as content:
+            total.update(f"{file.name} {file.stat().st_size}\n".encode() + content.read(ENDS))
+            content.seek(max(0, file.stat().st_size - ENDS))
+            total.update(content.read())
+    return total.hexdigest()
 
 
 def rows_digest(examples: "Sequence[Example]") -> str:
@@ -66,9 +110,11 @@ def rows_digest(examples: "Sequence[Example]") -> str:
 
 
 def changes(old: Basis, new: Basis) -> str:
-    """What differs, in words, at most `SHOWN` values; empty when nothing does."""
-    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    told = [name if name.startswith("rows of ") else f"{name} was {old.get(name, 'not set')}, now "
+    """What differs, in words, at most `SHOWN` values; empty when nothing does. A digest that an older version did not
+    take is no difference."""
+    names = [name for name in sorted(old.keys() | new.keys())
+             if old.get(name) != new.get(name) and (name in old or not name.startswith(DIGESTS))]  # fmt: skip
+    told = [name if name.startswith(DIGESTS) else f"{name} was {old.get(name, 'not set')}, now "
             f"{new.get(name, 'not set')}" for name in names[:SHOWN]]  # fmt: skip
     return "; ".join(told) + (f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
@@ -90,4 +136,4 @@ def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(value, f"{path}{key}.")
         elif value:
             name = f"{path}{key}"
-            yield name, value if name.startswith("rows of ") else json.dumps(value, default=str)
+            yield name, value if name.startswith(DIGESTS) else json.dumps(value, default=str)

@@ -16,13 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from cuewise.train.basis import Basis, changes
+from cuewise.train.basis import Basis, ChangedRunError, changes
 
 _LOG = logging.getLogger(__name__)
-
-
-class ChangedRunError(ValueError):
-    """A checkpoint of this name was trained on other data or with other options."""
 
 
 @dataclass(slots=True)

@@ -4,9 +4,7 @@ A step: draw prompts, encode their media once, sample G answers to each from one
 them within the group, and learn from one packed row. docs/grpo.md has the options and the log names.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from cuewise.mllm.engine.build import build_engine
+from cuewise.mllm.folders import model_folder
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.shared_prefix import VARLEN, use_kernel
 from cuewise.train.base_model import load
+from cuewise.train.basis import recorded, write_rows
 from cuewise.train.data import Mixture, MixtureConfig
 from cuewise.train.examples import Example, load_source
 from cuewise.train.grpo_config import GRPOConfig, PolicyConfig
@@ -48,12 +48,17 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     if config.hardware.batch_workers:
         raise ValueError(f"a {config.kind} recipe draws its batches with the model that learns, so no other process "
                          "can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
+    with recorded(config, out, writes=parallel.is_main):
+        return _run_recipe(config, run, out, parallel)
+
+
+def _run_recipe(config: Any, run: Callable[..., dict[str, float]], out: Path, parallel: Parallel) -> Path:
     with parallel.main_first():
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
         model, processor = load(config.init)
         sources = {name: load_source(name, source, processor, config.media, Path(config.data_root), Path(config.cache),
                                      config.workers) for name, source in config.sources.items()}  # fmt: skip
+        if parallel.is_main:
+            write_rows(sources, out, model_folder(config.init))
     if config.hardware.trackers:
         parallel.accelerator.init_trackers("logs")
     choose_parts(model, config.trains, config.adapters, config.seed)

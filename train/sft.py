@@ -9,7 +9,7 @@ adapter for `--adapter`.
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from cuewise.mllm.presets import new_nano
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.tokenizer import token_ids
 from cuewise.train.base_model import BaseModelConfig, load_base
-from cuewise.train.basis import write_rows
+from cuewise.train.basis import recorded, write_rows
 from cuewise.train.calibration import calibrate
 from cuewise.train.checkpoints import whole
 from cuewise.train.curriculum import StageConfig, check_order
@@ -108,18 +108,23 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
     config = read_recipe(recipe, overrides or [])
     out = Path(config.out) / config.name
     parallel = Parallel(config.hardware, str(out))
-    with parallel.main_first():
-        if config.data is not None:
+    if config.data is not None:
+        with parallel.main_first():
             take_own_clips(config, out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(asdict(config), indent=1, default=str) + "\n", encoding="utf-8")
+    with recorded(config, out, writes=parallel.is_main):
+        return run(config, out, parallel)
+
+
+def run(config: SFTConfig, out: Path, parallel: Parallel) -> Path:
+    """Prepare the data, train every stage, finish the model."""
+    with parallel.main_first():
         torch.manual_seed(config.seed)
         model, processor = start(config, out)
         drawn = {name for stage in config.stages.values() for name in stage.mixture.weights}
         used = {name: source for name, source in config.sources.items() if name in drawn}
         sources, validation = prepare(used, config, processor), prepare(config.validation, config, processor)
         if parallel.is_main:
-            write_rows(sources, out)
+            write_rows(sources, out, model_folder(config.init) if config.init else None)
     if config.hardware.trackers:
         parallel.accelerator.init_trackers("logs")
     if config.data is not None:

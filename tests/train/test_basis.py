@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import tiny_media, tiny_processor
 from torch import nn
 
 from cuewise.data_recipes.schema import Row
-from cuewise.train.basis import basis_of, changes, rows_digest, write_rows
-from cuewise.train.checkpoints import ChangedRunError
+from cuewise.train.basis import ROWS, ChangedRunError, basis_of, changes, recorded, rows_digest, write_rows
 from cuewise.train.examples import Example
 from cuewise.train.loop import LoopConfig, run_stage
 
@@ -111,3 +111,40 @@ def test_a_row_counts_by_what_it_says_and_what_was_measured_not_by_its_place():
     louder.tensors.streams["voice"].values.mul_(2)
     assert rows_digest([first]) == rows_digest([example(media={"audio": "elsewhere/a.wav"})])
     assert len({rows_digest(rows) for rows in ([first], [louder], [example(id="b")], [first, first])}) == 4
+
+
+def test_other_weights_to_start_from_are_another_run(tmp_path):
+    recipe(tmp_path)
+    folder = tmp_path / "init"
+    folder.mkdir()
+
+    def basis(value: float):
+        save_file({"w": torch.full((3,), value)}, folder / "model.safetensors")
+        write_rows({"mine": [example()]}, tmp_path, folder)
+        return basis_of(tmp_path, "s", LOOP, 0)
+
+    first = basis(1.0)
+    assert changes(first, basis(1.0)) == ""
+    assert changes(first, basis(2.0)) == "weights of init"
+    first.pop("weights of init")
+    assert changes(first, basis(2.0)) == ""
+
+
+def test_a_refused_run_leaves_what_its_folder_said(tmp_path):
+    run = tmp_path / "run"
+
+    def begin(lr: float, rows: list, error: type[BaseException]):
+        with recorded(replace(LOOP, lr=lr), run):
+            write_rows({"mine": rows}, run)
+            raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(0.1, [example()], KeyboardInterrupt)
+    kept = [(run / name).read_bytes() for name in ("recipe.json", ROWS)]
+    assert json.loads(kept[0])["lr"] == 0.1
+    with pytest.raises(ChangedRunError):
+        begin(0.2, [], ChangedRunError)
+    assert [(run / name).read_bytes() for name in ("recipe.json", ROWS)] == kept
+    with pytest.raises(KeyboardInterrupt):
+        begin(0.2, [], KeyboardInterrupt)
+    assert json.loads((run / "recipe.json").read_text())["lr"] == 0.2
