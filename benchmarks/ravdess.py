@@ -6,8 +6,8 @@
 DATA holds ravdess_speech/ in its development layout. References: a small CNN on log-mel, a logistic regression on mean
 action units, and the product of both; published systems (Luna-Jimenez et al. 2022) on the same clips, which were
 trained on the other twenty actors. Ours: the written answer and the heads from voice alone; the answer from voice and
-the measured action units in words (`context`), in our wording and in another; and the answer from words alone, a
-control that must be at chance.
+the measured action units in words (`context`), in our wording and in another; and two controls: a context that tells no
+face must leave the answer as good as without, and words alone must be at chance.
 UAR over eight classes, 95 % intervals resampled by speaker; differences are paired over the same clips and speakers.
 """
 
@@ -40,6 +40,9 @@ from cuewise.train.augment import AugmentConfig, augment
 
 FRAMES = 200
 """Frames of 10 ms that a training window has: a short clip is repeated."""
+
+NO_FACE = "She has just arrived."
+"""A context that should change nothing."""
 
 REFERENCE = "CNN on log-mel (trained here)"
 MEL = MelConfig()
@@ -156,6 +159,7 @@ def ours(root: Path, name: str) -> dict[str, dict[str, str]]:
             ("voice and action units in words", [_voice(row, root, measured[row.id].context) for row in rows]),
             ("voice and action units in words, as a table names them",
              [_voice(row, root, in_words(measured[row.id].aus, OTHERS["openface"])) for row in rows]),
+            ("voice and a context that tells no face", [_voice(row, root, NO_FACE) for row in rows]),
             ("words alone", [Clip(transcript=row.transcript, id=row.id) for row in rows]),
         ):
             written, heads = {}, {}

@@ -5,6 +5,9 @@ head must give the root of every intensity that the text tells, of clips and of 
 several clips. What the labels have to say about seventeen numbers a regression learns best (`action_meaning`); it tells
 the network what every face means, invented ones too, beside the clips' own labels.
 
+Rows without measured actions lend their words as a context that tells no face: it must mean nothing, every label alike,
+or whatever a caller writes into the context would outvote the voice.
+
 Shapes: B clips, U action units, L labels.
 """
 
@@ -12,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, nn
-from torch.nn import functional
 
 from cuewise.data_recipes.action_words import AU_WORDS
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
@@ -68,33 +70,42 @@ class ToldActions(Objective):
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> ObjectiveBatch:
         examples = mixture.draw(count, generator)
+        tells = torch.tensor([bool(example.row.aus) for example in examples])
         invented = torch.rand(len(examples), generator=generator) < (0.0 if mixture.fixed else self.config.invented)
-        told = []
+        invented &= tells
+        told, texts = [], []
         for example, mixed in zip(examples, invented.tolist()):
-            aus = self._invented(mixture, generator) if mixed else _actions(example)
+            aus = self._invented(mixture, generator) if mixed else example.row.aus
             told.append(varied_actions(aus, mixture.config.augment, generator))
-        texts = [told_context(aus, mixture.config.augment, generator) for aus in told]
+            text = told_context(told[-1], mixture.config.augment, generator) if aus else other_words(example, generator)
+            texts.append(text)
         clips = [self.processor.with_context(ClipTensors({}), text) for text in texts]
         targets = head_targets(examples)
-        targets.known["context"] &= ~invented
+        targets.known["context"] &= tells & ~invented
         targets.prior = mixture.prior
-        more = {"aus": torch.tensor([[aus.get(unit, 0.0) for unit in UNITS] for aus in told]), "targets": targets}
+        more = {"aus": torch.tensor([[aus.get(unit, 0.0) for unit in UNITS] for aus in told]), "targets": targets,
+                "tells": tells}
         if self.config.taught and not mixture.fixed:
             if self.meaning is None:
                 self.meaning = meaning_of(mixture, self.config.decay)
-            more["meaning"] = self.meaning(more["aus"]).exp()
+            meaning = self.meaning(more["aus"]).exp()
+            more["meaning"] = torch.where(tells[:, None], meaning, torch.full_like(meaning, 1 / meaning.shape[1]))
         return ObjectiveBatch([example.row.id for example in examples], self.processor.collate(clips), more)
 
     def _invented(self, mixture: Mixture, generator: Generator) -> dict[str, float]:
         """A face of which every action comes from one of two to five clips."""
-        faces = mixture.draw(int(torch.randint(2, 6, (), generator=generator)), generator)
-        chosen = torch.randint(len(faces), (len(UNITS),), generator=generator).tolist()
-        return {unit: _actions(faces[place]).get(unit, 0.0) for unit, place in zip(UNITS, chosen)}
+        faces: list[dict[str, float]] = []
+        wanted = int(torch.randint(2, 6, (), generator=generator))
+        while len(faces) < wanted:
+            faces += [example.row.aus for example in mixture.draw(wanted, generator) if example.row.aus]
+        chosen = torch.randint(wanted, (len(UNITS),), generator=generator).tolist()
+        return {unit: faces[place].get(unit, 0.0) for unit, place in zip(UNITS, chosen)}
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
         reading = model.encode_batch(batch.streams).streams["context"].reading
-        roots = batch.more["aus"].sqrt()
-        worth = functional.mse_loss(self.intensities(reading.pooled).float(), roots)
+        tells, roots = batch.more["tells"], batch.more["aus"].sqrt()
+        misread = (self.intensities(reading.pooled).float() - roots).square().mean(1)
+        worth = (misread * tells).sum() / tells.sum().clamp(min=1)
         loss = self.config.weight * worth
         stats = {"actions/loss": worth.detach(), "actions/spread": roots.var(0).mean()}
         taught = self.config.taught if "meaning" in batch.more else 0.0
@@ -115,28 +126,38 @@ class ToldActions(Objective):
 
 
 def meaning_of(mixture: Mixture, decay: float) -> ActionMeaning:
-    """The regression of all labelled clips of a mixture, each source weighing its share."""
+    """The regression of all labelled clips with measured actions of a mixture, each source weighing its share."""
     actions, shares, weights = [], [], []
     for name, weight in zip(mixture.names, mixture.weights.tolist()):
         source = mixture.sources[name]
         for example in source:
             votes = example.shares("context")
-            if votes is not None:
-                aus = _actions(example)
-                actions.append([aus.get(unit, 0.0) for unit in UNITS])
+            if votes is not None and example.row.aus:
+                actions.append([example.row.aus.get(unit, 0.0) for unit in UNITS])
                 shares.append(votes)
                 weights.append(weight / len(source))
     if not shares:
-        raise ValueError(f"told_actions: no row of {', '.join(mixture.names)} has a label for its context to mean; "
-                         "set options.taught to 0 to learn the numbers alone")  # fmt: skip
+        raise ValueError(f"told_actions: no row of {', '.join(mixture.names)} has measured face actions and a label "
+                         "for them to mean; set `actions: true` of a source, or options.taught to 0 to learn the "
+                         "numbers alone")  # fmt: skip
     labels = torch.stack(shares)
     prior = mixture.prior.get("context", torch.zeros(labels.shape[1]))
     return fit_meaning(torch.tensor(actions), labels, torch.tensor(weights), prior, decay=decay)
 
 
-def _actions(example: Example) -> dict[str, float]:
-    if not example.row.aus:
+NUMBERED = 0.4
+"""Chance that words which tell no face get a number: not every number is a face action."""
+
+
+def other_words(example: Example, generator: Generator) -> str:
+    """A row's words as a context that tells no face, with chance `NUMBERED` with a number among them."""
+    words = (example.row.transcript or "").split()
+    if not words:
         raise ValueError(f"told_actions learns from measured face actions, but row {example.row.id!r} of source "
-                         f"{example.source!r} has none; leave the source out of the stage's mixture, or set its "
-                         "`actions: true`")  # fmt: skip
-    return example.row.aus
+                         f"{example.source!r} has none, and no words to stand for another context; leave the source "
+                         "out of the stage's mixture, or set its `actions: true`")  # fmt: skip
+    chance, place, size = torch.rand(3, generator=generator).tolist()
+    if chance < NUMBERED:
+        number = 10 ** (4 * size - 1)
+        words.insert(int(place * (len(words) + 1)), f"{number:.0f}" if number > 5 else f"{number:.2f}")
+    return " ".join(words)

@@ -10,10 +10,11 @@ from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.config_tools import from_dict
+from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.curriculum import StageConfig
 from cuewise.train.data import Mixture
 from cuewise.train.examples import Example
-from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig
+from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig, other_words
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.stages import objective_of, train_stage
 
@@ -79,9 +80,9 @@ def test_the_regression_tells_what_every_face_means_and_validation_does_without(
     meaning, aus = batch.more["meaning"], batch.more["aus"]
     smile, frown = aus[:, UNITS.index("AU12")], aus[:, UNITS.index("AU4")]
     clear = (smile - frown).abs() > 1
-    both = COMMON_LABELS.index("happy"), COMMON_LABELS.index("sad")
+    of_smiles, of_frowns = COMMON_LABELS.index(LABELS[1]), COMMON_LABELS.index(LABELS[0])
     assert 30 < int(clear.sum()) < 64
-    assert (meaning[clear, both[0]] > meaning[clear, both[1]]).equal((smile > frown)[clear])
+    assert (meaning[clear, of_smiles] > meaning[clear, of_frowns]).equal((smile > frown)[clear])
     _, stats = objective.loss(model, batch)
     assert "meaning/loss" in stats and stats["context/labelled"] < 64
     without = ToldActions(ToldActionsConfig(taught=0.0), model, processor)
@@ -90,13 +91,42 @@ def test_the_regression_tells_what_every_face_means_and_validation_does_without(
     assert "meaning" not in objective.batch(mixture, 8, torch.Generator().manual_seed(0)).more
 
 
+def test_words_that_tell_no_face_mean_nothing():
+    model, processor = parts()
+    prose = [Example(Row(id=f"p{i}", corpus="t", labels=["happy"], transcript=f"We met {i} times."),
+                     processor.tensors(tiny_media(i, streams=("words",))), 1.0, "b") for i in range(5)]  # fmt: skip
+    config = stage(mixture={"weights": {"a": 0.5, "b": 0.5}}).mixture
+    mixture = Mixture({"a": examples(processor), "b": prose}, config, processor)
+    objective = ToldActions(ToldActionsConfig(invented=0.5), model, processor)
+    batch = objective.batch(mixture, 64, torch.Generator().manual_seed(0))
+    silent = torch.tensor([key.startswith("p") for key in batch.ids])
+    assert 16 < int(silent.sum()) < 48 and not batch.more["targets"].known["context"][silent].any()
+    assert (batch.more["meaning"][silent] == 1 / 8).all() and (batch.more["meaning"][~silent].max(1).values > 0.3).all()
+    assert (batch.more["aus"][~silent].sum(1) > 0).all()
+    loss, _ = objective.loss(model.eval(), batch)
+    batch.more["aus"][silent] = 4.0
+    torch.testing.assert_close(objective.loss(model, batch)[0], loss)
+
+
+def test_other_words_stay_as_they_are_save_for_a_number_now_and_then():
+    example = Example(Row(id="p", corpus="t", transcript="We met in the hall."), ClipTensors({}), 1.0, "b")
+    said = [other_words(example, torch.Generator().manual_seed(seed)) for seed in range(200)]
+    numbered = [text for text in said if text != "We met in the hall."]
+    assert 50 < len(numbered) < 110 and len({*numbered}) > 40
+    for text in numbered:
+        words = text.split()
+        (number,) = [word for word in words if word[0].isdigit()]
+        words.remove(number)
+        assert words == ["We", "met", "in", "the", "hall."] and 0.1 <= float(number) <= 1000
+
+
 def test_a_mixture_without_labels_cannot_say_what_faces_mean():
     model, processor = parts()
     rows = examples(processor)
     for example in rows:
         example.row.labels = []
     mixture = Mixture({"a": rows}, stage().mixture, processor)
-    with pytest.raises(ValueError, match="no row of a has a label for its context to mean"):
+    with pytest.raises(ValueError, match="no row of a has measured face actions and a label for them to mean"):
         ToldActions(ToldActionsConfig(), model, processor).batch(mixture, 4, torch.Generator().manual_seed(0))
 
 
@@ -105,7 +135,7 @@ def test_rows_without_actions_and_models_without_the_stream_are_errors():
     rows = examples(processor)
     rows[3].row.aus = {}
     mixture = Mixture({"a": rows}, stage().mixture, processor)
-    with pytest.raises(ValueError, match="row 'e3' of source 'a' has none"):
+    with pytest.raises(ValueError, match="row 'e3' of source 'a' has none, and no words"):
         ToldActions(ToldActionsConfig(), model, processor).batch(mixture, 64, torch.Generator().manual_seed(0))
     plain = tiny_model()
     with pytest.raises(ValueError, match="stage 's': told_actions trains the context stream, but this model has"):
