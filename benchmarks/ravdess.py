@@ -149,7 +149,7 @@ def _labels(rows: Sequence[Row], scores: np.ndarray) -> dict[str, str]:
 
 
 def ours(root: Path, name: str) -> dict[str, dict[str, str]]:
-    """What the model writes, and its heads, in three conditions."""
+    """What the model writes, and its heads from voice alone, in every condition."""
     rows = list(read("ravdess", root, "dev"))
     measured = {row.id.removeprefix("au_"): row for row in read("ravdess_au", root, "dev")}
     found: dict[str, dict[str, str]] = {}

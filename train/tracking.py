@@ -37,6 +37,8 @@ LOG_NAMES: dict[str, str] = {
     "au/loss": "squared error of action unit intensities, over the units that a row names",
     "actions/loss": "squared error of the roots of the face actions read from a context",
     "actions/spread": "variance of those roots in the batch: the error of a guess",
+    "meaning/loss": "cross-entropy of the reading of the context against what a regression says of the face",
+    "meaning/agreement": "how often the reading of the context and the regression name the same label",
     "readings/followed": "share of samples whose answer is the reading of all streams in place of the label",
     "*/contrast": "InfoNCE between two streams (`face-voice`), of clips and texts (`clip-text`), or over the "
     "`depths` of the encoders",
@@ -56,6 +58,8 @@ LOG_NAMES: dict[str, str] = {
     "distil/agreement": "share of clips whose own teacher picture is the nearest",
     "pair/loss": "InfoNCE of scene and person",
     "accuracy": "share of labelled turns that the best chain of labels gets right",
+    "labelled": "turns of the batch that have a label",
+    "context/labelled": "contexts of the batch that have a label",
     "turns": "turns of the batch",
     "dialogues": "dialogues of the batch",
     "*/auxiliary": "what a mechanism in that scope asks for itself (even use of experts, a small "

@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 from media_samples import audio_file, sample_video
+from safetensors import safe_open
 from tiny import tiny_model, tiny_processor
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.engine.build import ENGINES
+from cuewise.mllm.folders import model_folder
 from cuewise.mllm.media import MediaConfig, MediaError
 from cuewise.mllm.pipeline import AnalyzeError, Analyzer, ClipError
 from cuewise.mllm.question import Question
@@ -198,6 +200,13 @@ def test_an_unknown_engine_is_named():
 def test_a_device_that_is_not_here_is_told_in_one_sentence(device, said):
     with pytest.raises(AnalyzeError, match=said):
         Analyzer.load("nano", device=device)
+
+
+@pytest.mark.parametrize("model", ["nano", "nano-research"])
+def test_a_shipped_model_is_stored_in_sixteen_bits(model):
+    with safe_open(model_folder(model) / "model.safetensors", "pt") as weights:
+        kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 (no mapping)
+    assert "F16" in kinds and "F32" not in kinds
 
 
 @pytest.mark.parametrize("model", ["nano", "nano-research"])

@@ -107,7 +107,9 @@ class ToldActions(Objective):
         misread = (self.intensities(reading.pooled).float() - roots).square().mean(1)
         worth = (misread * tells).sum() / tells.sum().clamp(min=1)
         loss = self.config.weight * worth
-        stats = {"actions/loss": worth.detach(), "actions/spread": roots.var(0).mean()}
+        stats = {"actions/loss": worth.detach()}
+        if tells.any():
+            stats["actions/spread"] = roots[tells].var(0, correction=0).mean()
         taught = self.config.taught if "meaning" in batch.more else 0.0
         if taught:
             every = torch.ones(len(batch.ids), dtype=torch.bool, device=roots.device)

@@ -17,6 +17,7 @@ from cuewise.train.examples import Example
 from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig, other_words
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.stages import objective_of, train_stage
+from cuewise.train.tracking import matches
 
 LABELS = ("happy", "sad")
 
@@ -103,9 +104,12 @@ def test_words_that_tell_no_face_mean_nothing():
     assert 16 < int(silent.sum()) < 48 and not batch.more["targets"].known["context"][silent].any()
     assert (batch.more["meaning"][silent] == 1 / 8).all() and (batch.more["meaning"][~silent].max(1).values > 0.3).all()
     assert (batch.more["aus"][~silent].sum(1) > 0).all()
-    loss, _ = objective.loss(model.eval(), batch)
+    loss, stats = objective.loss(model.eval(), batch)
+    assert all([*matches(name)] for name in stats)
     batch.more["aus"][silent] = 4.0
-    torch.testing.assert_close(objective.loss(model, batch)[0], loss)
+    again, changed = objective.loss(model, batch)
+    torch.testing.assert_close(again, loss)
+    assert changed["actions/spread"] == stats["actions/spread"]
 
 
 def test_other_words_stay_as_they_are_save_for_a_number_now_and_then():
