@@ -1,4 +1,4 @@
-"""Shared test set-up: helpers importable by name, one seed, one thread, no hub."""
+"""Shared test set-up: helpers importable by name, one seed, one thread, usual priority, no hub."""
 
 import os
 import random
@@ -22,3 +22,11 @@ def seeded():
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_real_time():
+    """A test that leaves its process real-time starves every later one; it fails here, by its own name."""
+    yield
+    if hasattr(os, "sched_getscheduler"):
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER, "a library has made the test process real-time"

@@ -1,7 +1,10 @@
 """Small media files for tests, written on the spot: a moving drawn pattern and a tone, in many formats."""
 
+import contextlib
 import io
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -45,7 +48,7 @@ def write_video(
     """Write frames uint8 [T, h, w, 3], and sound float [n] if given, as one file."""
     name = VIDEO_CODECS.get(codec, codec)
     out = av.open(path if isinstance(path, io.BytesIO) else str(path), "w", format=container, options=options or {})
-    with out:
+    with _same_priority(), out:
         video = out.add_stream(name, rate=fps, options=dict(_CODEC_OPTIONS.get(name, {})))
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuvj420p" if name == "mjpeg" else "yuv420p"
@@ -57,6 +60,20 @@ def write_video(
         if sound is not None:
             _encode_sound(out, sound, samples, rate)
     return path
+
+
+@contextlib.contextmanager
+def _same_priority() -> Iterator[None]:
+    """SVT-AV1, run as root, makes the thread that calls it real-time (FIFO, 99) and leaves it so: this process and all
+    that it starts afterwards, browsers among them, would keep each other and the machine from running."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def write_audio(

@@ -124,13 +124,8 @@ def test_the_playhead_and_the_face_box_follow_the_time(page, sound):
 
 
 def exported(page, ending: str, name: str = "clip") -> str:
-    """What the button saves. A busy browser now and then drops a download, so a second click is allowed."""
-    try:
-        page.click(f"button[data-export={ending}]")
-        return page.download(f"{name}.{ending}", timeout_s=10).decode("utf-8")
-    except AssertionError:
-        page.click(f"button[data-export={ending}]")
-        return page.download(f"{name}.{ending}").decode("utf-8")
+    page.click(f"button[data-export={ending}]")
+    return page.download(f"{name}.{ending}").decode("utf-8")
 
 
 def test_the_four_exports_hold_the_report(page, sound):
