@@ -5,8 +5,8 @@ head must give the root of every intensity that the text tells, of clips and of 
 several clips. What the labels have to say about seventeen numbers a regression learns best (`action_meaning`); it tells
 the network what every face means, invented ones too, beside the clips' own labels.
 
-Rows without measured actions lend their words as a context that tells no face: it must mean nothing, every label alike,
-or whatever a caller writes into the context would outvote the voice.
+Rows without measured actions lend their words, or where nothing was said those of another row, as a context that tells
+no face: it must mean nothing, every label alike, or whatever a caller writes into the context would outvote the voice.
 
 Shapes: B clips, U action units, L labels.
 """
@@ -67,6 +67,7 @@ class ToldActions(Objective):
                              f"{', '.join(model.media.towers)}")  # fmt: skip
         self.intensities = nn.Linear(model.config.heads_config.width, len(UNITS))
         self.meaning: ActionMeaning | None = None
+        self.said: list[str] | None = None
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> ObjectiveBatch:
         examples = mixture.draw(count, generator)
@@ -77,8 +78,8 @@ class ToldActions(Objective):
         for example, mixed in zip(examples, invented.tolist()):
             aus = self._invented(mixture, generator) if mixed else example.row.aus
             told.append(varied_actions(aus, mixture.config.augment, generator))
-            text = told_context(told[-1], mixture.config.augment, generator) if aus else other_words(example, generator)
-            texts.append(text)
+            texts.append(told_context(told[-1], mixture.config.augment, generator) if aus
+                         else self._other_words(mixture, example, generator))
         clips = [self.processor.with_context(ClipTensors({}), text) for text in texts]
         targets = head_targets(examples)
         targets.known["context"] &= tells & ~invented
@@ -100,6 +101,20 @@ class ToldActions(Objective):
             faces += [example.row.aus for example in mixture.draw(wanted, generator) if example.row.aus]
         chosen = torch.randint(wanted, (len(UNITS),), generator=generator).tolist()
         return {unit: faces[place].get(unit, 0.0) for unit, place in zip(UNITS, chosen)}
+
+    def _other_words(self, mixture: Mixture, example: Example, generator: Generator) -> str:
+        """A row's words, or those of any row where it has none, as a context that tells no face."""
+        text = spoken(example)
+        if not text:
+            if self.said is None:
+                rows = (other for name in mixture.names for other in mixture.sources[name])
+                self.said = [text for other in rows if (text := spoken(other))]
+            if not self.said:
+                raise ValueError(f"told_actions learns from measured face actions, but row {example.row.id!r} of "
+                                 f"source {example.source!r} has none, and no row has words to stand for another "
+                                 "context; leave the source out of the stage's mixture, or set its `actions: true`")
+            text = self.said[int(torch.randint(len(self.said), (), generator=generator))]
+        return numbered(text, generator)
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
         reading = model.encode_batch(batch.streams).streams["context"].reading
@@ -151,13 +166,13 @@ NUMBERED = 0.4
 """Chance that words which tell no face get a number: not every number is a face action."""
 
 
-def other_words(example: Example, generator: Generator) -> str:
-    """A row's words as a context that tells no face, with chance `NUMBERED` with a number among them."""
-    words = (example.row.transcript or "").split()
-    if not words:
-        raise ValueError(f"told_actions learns from measured face actions, but row {example.row.id!r} of source "
-                         f"{example.source!r} has none, and no words to stand for another context; leave the source "
-                         "out of the stage's mixture, or set its `actions: true`")  # fmt: skip
+def spoken(example: Example) -> str:
+    return (example.row.transcript or "").strip()
+
+
+def numbered(text: str, generator: Generator) -> str:
+    """Words that tell no face, with chance `NUMBERED` with a number among them."""
+    words = text.split()
     chance, place, size = torch.rand(3, generator=generator).tolist()
     if chance < NUMBERED:
         number = 10 ** (4 * size - 1)

@@ -10,11 +10,10 @@ from cuewise.data_recipes.action_words import in_words
 from cuewise.data_recipes.corpora import COMMON_LABELS
 from cuewise.data_recipes.schema import Row
 from cuewise.mllm.config_tools import from_dict
-from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.curriculum import StageConfig
 from cuewise.train.data import Mixture
 from cuewise.train.examples import Example
-from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig, other_words
+from cuewise.train.objectives.told_actions import UNITS, ToldActions, ToldActionsConfig, numbered
 from cuewise.train.parallel import HardwareConfig, Parallel
 from cuewise.train.stages import objective_of, train_stage
 from cuewise.train.tracking import matches
@@ -112,12 +111,24 @@ def test_words_that_tell_no_face_mean_nothing():
     assert changed["actions/spread"] == stats["actions/spread"]
 
 
+def test_a_row_without_actions_and_words_gets_the_words_of_another(monkeypatch):
+    model, processor = parts()
+    rows = examples(processor)
+    rows[3].row.aus, rows[5].row.aus, rows[5].row.transcript = {}, {}, "We met twice."
+    mixture = Mixture({"a": rows}, stage().mixture, processor)
+    objective = ToldActions(ToldActionsConfig(invented=0.0), model, processor)
+    told, texts = processor.with_context, []
+    monkeypatch.setattr(processor, "with_context", lambda clip, text: texts.append(text) or told(clip, text))
+    batch = objective.batch(mixture, 64, torch.Generator().manual_seed(0))
+    lent = [text for key, text in zip(batch.ids, texts) if key == "e3"]
+    assert lent and all({"We", "met", "twice."} <= {*text.split()} for text in lent)
+
+
 def test_other_words_stay_as_they_are_save_for_a_number_now_and_then():
-    example = Example(Row(id="p", corpus="t", transcript="We met in the hall."), ClipTensors({}), 1.0, "b")
-    said = [other_words(example, torch.Generator().manual_seed(seed)) for seed in range(200)]
-    numbered = [text for text in said if text != "We met in the hall."]
-    assert 50 < len(numbered) < 110 and len({*numbered}) > 40
-    for text in numbered:
+    said = [numbered("We met in the hall.", torch.Generator().manual_seed(seed)) for seed in range(200)]
+    changed = [text for text in said if text != "We met in the hall."]
+    assert 50 < len(changed) < 110 and len({*changed}) > 40
+    for text in changed:
         words = text.split()
         (number,) = [word for word in words if word[0].isdigit()]
         words.remove(number)
@@ -139,7 +150,7 @@ def test_rows_without_actions_and_models_without_the_stream_are_errors():
     rows = examples(processor)
     rows[3].row.aus = {}
     mixture = Mixture({"a": rows}, stage().mixture, processor)
-    with pytest.raises(ValueError, match="row 'e3' of source 'a' has none, and no words"):
+    with pytest.raises(ValueError, match="row 'e3' of source 'a' has none, and no row has words"):
         ToldActions(ToldActionsConfig(), model, processor).batch(mixture, 64, torch.Generator().manual_seed(0))
     plain = tiny_model()
     with pytest.raises(ValueError, match="stage 's': told_actions trains the context stream, but this model has"):
