@@ -72,6 +72,26 @@ def target_from_measurements(row: Row, measurements: Measurements) -> ParsedAnsw
     return target(row.model_copy(update={"cues": observed_cues(row, measurements)}))
 
 
+def shown_part(row: Row, shown: Collection[str]) -> Row:
+    """A row as it is held against answers to some of its streams: what these say by themselves.
+
+    Cues, votes and measured actions of the other channels are forgotten, and so are the written reasoning and, where
+    what is left concludes another label, what was said of the whole clip. The row itself where all that it speaks of is
+    shown.
+    """
+    hidden = (labelled_channels(row) | {cue.channel for cue in row.cues}) - {*shown}
+    if not hidden:
+        return row
+    labels = target(row, "direct", shown).labels if row.labels else row.labels
+    whole = labels == row.labels
+    votes = {name: votes for name, votes in row.votes.items() if (whole if name == "all" else name not in hidden)}
+    return row.model_copy(update={
+        "labels": labels, "votes": votes, "cues": [cue for cue in row.cues if cue.channel not in hidden],
+        "aus": {} if "face" in hidden else row.aus, "reasoning": None,
+        **({} if whole else dict.fromkeys(("valence", "arousal", "dominance", "sentiment"))),
+    })  # fmt: skip
+
+
 def observed_cues(row: Row, measurements: Measurements) -> list[Cue]:
     """At most `MAX_OBSERVED` measured cues of a real clip, each supported by the measurement.
 

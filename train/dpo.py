@@ -79,7 +79,8 @@ class PreferenceConfig:
     """Rejected inputs hold noise instead of the stream of another clip."""
 
     sft_weight: float = 0.0
-    """Weight of the next-token loss of the chosen answer beside the preference loss (MM-RLHF: 0.25)."""
+    """Weight of the next-token loss of the chosen answer, mean over its tokens, beside the preference loss (MM-RLHF:
+    0.25)."""
 
     def __post_init__(self) -> None:
         for name in ("dynamic", "sft_weight"):
@@ -144,6 +145,10 @@ class PairBatch:
     blind: list[Tensor]
     """Per pair float [1 + rejected]: the same without media; empty where it is not needed."""
 
+    weight: float
+    """What the loss is a mean over, so that the cut of a step into micro-batches changes nothing: rejected answers
+    (`dpo`), clips (`avem`), tokens of the answers (`cut`)."""
+
     judged: list[Shown] = field(default_factory=list)
     """`cut`: every rejected answer behind a judgment of it."""
 
@@ -178,7 +183,9 @@ class Preferences:
         if self.config.preference.method == "cut":
             own = [self.prompter.own(pair, list(pair.rejected)) for pair in pairs]
             judged = [self.prompter.judged(pair, kind) for pair in pairs for kind in pair.rejected]
-            return PairBatch([pair.id for pair in pairs], list(pairs), [], own, [None] * len(own), [], [], judged)
+            tokens = sum(len(answer) for one in own for answer in one.prompt.answers)
+            ids = [pair.id for pair in pairs]
+            return PairBatch(ids, list(pairs), [], own, [None] * len(own), [], [], tokens, judged)
         own, elsewhere, said = [], [], []
         for pair in pairs:
             one, other = self.shown(pair)
@@ -188,8 +195,9 @@ class Preferences:
             elsewhere.append(other)
             said.append(self.cache[pair.id])
         kinds = list(dict.fromkeys(kind for pair in pairs for kind in pair.rejected))
+        weight = len(pairs) if self.avem else sum(len(pair.rejected) for pair in pairs)
         return PairBatch([pair.id for pair in pairs], list(pairs), kinds, own, elsewhere, [x for x, _ in said],
-                         [x for _, x in said])  # fmt: skip
+                         [x for _, x in said], weight)  # fmt: skip
 
     def shown(self, pair: Pair) -> tuple[Shown, Shown | None]:
         """The pair's prompt, and the prompt of its rejected input where the loss compares inputs."""
@@ -265,7 +273,8 @@ def pair_loss(
         )  # fmt: skip
     if config.sft_weight:
         first = [sum(len(reference) for reference in batch.reference[:i]) for i in range(len(batch.pairs))]
-        loss = loss - config.sft_weight * (sums[first].sum() / lengths[first].sum())
+        counts = torch.tensor([1 if config.method == "avem" else len(pair.rejected) for pair in batch.pairs]).to(sums)
+        loss = loss - config.sft_weight * (counts * sums[first] / lengths[first]).sum() / counts.sum()
     expects = any(one.prompt.expected for one in shown)
     return loss, stats | ({"media_rows": media_rows / len(shown)} if expects else {}) | {
         "beta": beta.mean() if isinstance(beta, Tensor) else beta
@@ -321,7 +330,8 @@ def _avem(
         other = torch.stack([per_pair[i][-1] for i in compared])
         one = beta[compared] if isinstance(beta, Tensor) else beta
         extra, found = avem_prompt_loss(chosen[compared], other, one)
-        loss, stats = loss + config.input_weight * extra, stats | found | {"input_loss": extra.detach()}
+        share = len(compared) / len(batch.pairs)
+        loss, stats = loss + config.input_weight * share * extra, stats | found | {"input_loss": extra.detach()}
     return loss, stats
 
 

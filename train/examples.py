@@ -287,13 +287,9 @@ def known_actions(made: "SyntheticClip", media: MediaConfig) -> StreamTensors:
 
 def spoken_row(row: Row) -> Row:
     """What a synthetic row says when its face is not there."""
-    from cuewise.data_recipes.targets import target
+    from cuewise.data_recipes.targets import shown_part
 
-    left = row.model_copy(update={
-        "labels": target(row, "direct", ["voice", "words"]).labels, "aus": {}, "reasoning": None,
-        "votes": {name: votes for name, votes in row.votes.items() if name not in ("face", "all")},
-        "cues": [cue for cue in row.cues if cue.channel in ("voice", "words")],
-    })  # fmt: skip
+    left = shown_part(row, ("voice", "words"))
     left.votes["all"] = dict.fromkeys(left.labels[:1], 1.0)
     return left
 
@@ -305,15 +301,24 @@ def _decode(
         decoded = load_media(row.clip(root), media)
     except MediaError as error:
         raise SourceError(f"source {name!r}, row {row.id!r}: {error}") from error
+    row = row.model_copy()
     if speed != 1.0 and decoded.samples is not None:
+        row.cues = [_paced(cue, speed) for cue in row.cues]
         clip = Clip(samples=decoded.samples, sample_rate=round(SAMPLE_RATE_HZ * speed), transcript=row.transcript,
-                    id=row.id)  # fmt: skip
+                    words=[_paced(word, speed) for word in decoded.words], id=row.id)  # fmt: skip
         decoded = load_media(clip, media)
+    row.words = decoded.words  # their times count from the begin of the span
     if config.still_seconds and decoded.frames is not None and len(decoded.frames) == 1:
         decoded = still(decoded, config.still_seconds, media.num_frames)
     if "voice" in decoded.absent and row.media.get("audio"):
         raise SourceError(f"source {name!r}, row {row.id!r}: no sound was read ({decoded.absent['voice']})")
     return row, _with_observed_cues(row, decoded)
+
+
+def _paced(item: Any, speed: float) -> Any:
+    """A cue or a word where it is heard at `speed` times the pace."""
+    times = {name: value / speed for name in ("start", "end") if (value := getattr(item, name)) is not None}
+    return item.model_copy(update=times)
 
 
 def still(media: Media, seconds: float, frames: int) -> Media:

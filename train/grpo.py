@@ -112,8 +112,7 @@ def grpo_loss(
     logits, media_rows = answer_logits(model, batch, "loss")
     row = batch.row
     logp = row.by_answer(token_logprobs(logits, row.targets, temperature))
-    mask, used = batch.mask, batch.mask.any(1)
-    normalizer = {"tokens": mask.sum(), "completions": used.sum(), "constant": used.sum() * max_tokens}[policy.mean]
+    mask, normalizer = batch.mask, batch.weight * (max_tokens if policy.mean == "constant" else 1)
     loss, stats = policy_loss(
         logp, logp.detach() if batch.old_logp is None else batch.old_logp, batch.advantage, mask,
         objective=policy.objective, ratio=policy.ratio, low=policy.clip_low, high=policy.clip_high,

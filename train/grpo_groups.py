@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from cuewise.data_recipes.schema import Row
-from cuewise.data_recipes.targets import target
+from cuewise.data_recipes.targets import shown_part
 from cuewise.mllm.engine.base import Completion
 from cuewise.mllm.engine.detokenize import byte_table, token_bytes
 from cuewise.mllm.engine.verbatim import held_tokens
@@ -84,6 +83,9 @@ class GroupBatch:
     """bool [B, T]."""
 
     weight: float
+    """What the loss is divided by, and how much the micro-batch counts: the tokens to learn from, or all answers that
+    were asked for, those of flat groups and cut ones included."""
+
     stats: dict[str, float]
     rows: list[dict[str, Any]]
     old_logp: Tensor | None = None
@@ -171,7 +173,7 @@ class Groups:
             drawn, asked = drawn + len(more), [*asked, *more]
             fresh = [one for one in more if self.spread(one, step)]
             flat, kept = flat + len(more) - len(fresh), [*kept, *fresh]
-        self._weigh(asked if rollout.no_spread == "keep" else kept, step)
+        self._weigh(asked, step)
         ids = [one.prompt.id for one in asked]
         stats = self._stats(asked) | {"groups/no_spread": flat / drawn, "groups/used": float(len(kept))}
         config = self.config.alarms
@@ -211,8 +213,7 @@ class Groups:
         whole = self.processor.with_context(example.tensors, example.row.context)
         expected_rows(self.processor.plan, whole, self.config.requires, example.row.id)
         clip = drop_streams(example.tensors, rollout.stream_dropout, generator, always=only_channel(example.row))
-        if len(clip.streams) < len(example.tensors.streams):
-            example = replace(example, row=shown_part(example.row, [*clip.streams]))
+        example = replace(example, row=shown_part(example.row, [*clip.streams]))
         row, clip = example.row, self.processor.with_context(clip, example.row.context)
         expected = expected_rows(self.processor.plan, clip)
         said = "words" in clip.streams
@@ -319,8 +320,12 @@ class Groups:
     def _batch(
         self, asked: Sequence[Asked], ids: list[str], stats: dict[str, float], rows: list[dict[str, Any]]
     ) -> GroupBatch:
+        by_tokens = self.config.policy.mean == "tokens"
+        # A dialogue can have more replies than one.
+        answers = float(max(self.size * self.config.rollout.group, sum(len(one.completions) for one in asked)))
         if not asked:
-            return GroupBatch(ids, [], {}, None, torch.zeros(0), torch.zeros(0, 0), 1e-6, stats, rows)
+            weight = 1e-6 if by_tokens else answers
+            return GroupBatch(ids, [], {}, None, torch.zeros(0), torch.zeros(0, 0), weight, stats, rows)
         prompts = [one.prompt for one in asked]
         row = pack_answers(prompts).to(self.model.device)
         mask = row.mask()
@@ -338,9 +343,8 @@ class Groups:
             advantage = _with_credit(advantage, [row for one in asked for row in one.credit], mask.shape[1])
         shown = [one.clip for one in asked]
         streams = self.processor.collate(shown, self.model.device) if self.media_trains else {}
-        counted = mask.any(1).sum() if self.config.policy.mean != "tokens" else mask.sum()
-        batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage, mask,
-                           max(float(counted), 1e-6), stats, rows)  # fmt: skip
+        weight = max(float(mask.sum()), 1e-6) if by_tokens else answers
+        batch = GroupBatch([p.id for p in prompts], prompts, streams, row, advantage, mask, weight, stats, rows)
         with torch.no_grad():
             if self.config.policy.updates > 1:
                 batch.old_logp = self._logprobs(batch, "old policy")
@@ -358,12 +362,6 @@ class Groups:
             return batch.row.by_answer(token_logprobs(logits, batch.row.targets, self.config.rollout.temperature))
         finally:
             self.model.train(training)
-
-
-def shown_part(row: Row, streams: Sequence[str]) -> Row:
-    """A row as it is held against answers to some of its streams: their cues, and the label that these conclude."""
-    labels = target(row, "direct", streams).labels if row.labels else row.labels
-    return row.model_copy(update={"labels": labels, "cues": [cue for cue in row.cues if cue.channel in streams]})
 
 
 def _with_credit(advantage: Tensor, credit: Sequence[Sequence[float | None]], length: int) -> Tensor:

@@ -4,6 +4,7 @@ Pairs come from examples by planned corruption (`data_recipes.preferences`), or 
 `rejected` already.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from cuewise.data_recipes.preferences import TASK, Source, preferences
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.config import SynthConfig
 from cuewise.data_recipes.synthetic.plan import plan_clip
+from cuewise.data_recipes.targets import shown_part
 from cuewise.mllm.processing import CuewiseProcessor
 from cuewise.mllm.prompts import build
 from cuewise.mllm.report import parse
@@ -57,21 +59,55 @@ class Pair:
 def make_pairs(
     examples: Sequence[Example], kinds: Sequence[str], *, seed: int = 0, per_row: int = 2
 ) -> list[Pair]:
-    """Pairs of all examples for which a corruption is certain to be wrong."""
+    """Pairs of all examples for which a corruption is certain to be wrong; answers speak of the streams there are."""
+    examples = named_apart(examples)
     # A file of preference rows has no row under its own id: `c0` is there only as `c0:flipped:voice` and the like.
-    known = {stem_of(example.row): example for example in examples if example.row.task == TASK}
+    known = {clip_id(example.row): example for example in examples if example.row.task == TASK}
     known |= {example.row.id: example for example in examples}
-    given = [example.row for example in examples if example.row.chosen and example.row.rejected]
-    plain = [_source(example.row) for example in examples if not (example.row.chosen and example.row.rejected)]
+    given = [example for example in examples if example.row.chosen and example.row.rejected]
+    plain = [example for example in examples if not (example.row.chosen and example.row.rejected)]
+    sources = {example.row.id: example.source for example in given}
+    made = preferences([_source(shown_part(example.row, example.tensors.streams)) for example in plain],
+                       kinds=tuple(kinds), seed=seed, per_row=per_row)  # fmt: skip
     pairs: dict[str, Pair] = {}
-    for row in [*given, *preferences(plain, kinds=tuple(kinds), seed=seed, per_row=per_row)]:
+    for row in [*(example.row for example in given), *made]:
         parent = row.id if row.id in known else stem_of(row)
         pair = pairs.setdefault(parent, Pair(parent, known[parent], row.chosen, {}))
         if pair.chosen == row.chosen:
             pair.rejected[row.rejected_kind or "rejected"] = row.rejected
-            pair.replaced |= {channel: known[other] for channel, other in row.rejected_inputs.items() if other in known}
-            pair.lost += [other for other in row.rejected_inputs.values() if other not in known]
+            for channel, other in row.rejected_inputs.items():
+                found = known.get(f"{sources.get(row.id, '')}/{other}") or known.get(other)
+                if found is None:
+                    pair.lost.append(other)
+                else:
+                    pair.replaced[channel] = found
     return list(pairs.values())
+
+
+def named_apart(examples: Sequence[Example]) -> list[Example]:
+    """The same examples; clips that share an id, of two sources or at two speeds, get ids of their own.
+
+    The source goes before the id, the number of the turn behind it: `b/clip7`, `clip7#2`.
+    """
+    sources, turns = defaultdict(set), Counter()
+    for example in examples:
+        sources[clip_id(example.row)].add(example.source)
+    named = []
+    for example in examples:
+        clip, turn = clip_id(example.row), (example.source, example.row.id)
+        turns[turn] += 1
+        name = f"{example.source}/{clip}" if len(sources[clip]) > 1 else clip
+        name = f"{name}#{turns[turn]}" if turns[turn] > 1 else name
+        if name != clip:
+            row = example.row.model_copy(update={"id": name + example.row.id.removeprefix(clip)})
+            example = replace(example, row=row)
+        named.append(example)
+    return named
+
+
+def clip_id(row: Row) -> str:
+    """Id of the clip that a row is about."""
+    return stem_of(row) if row.task == TASK else row.id
 
 
 def stem_of(row: Row) -> str:

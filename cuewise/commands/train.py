@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     audit = parser.add_argument_group("audit", "hold a reward config against known hacks; exit code 2 if one pays")
     audit.add_argument("--rewards", metavar="YAML", help="the config (default: the shipped one)")
     audit.add_argument("--model", help="take the honest answers from this model instead of simulating them")
-    audit.add_argument("--count", type=int, help="synthetic clips (default 300, with a model 24)")
+    audit.add_argument("--measured", action="store_true",
+                       help="make the clips' voices and hold cues against what is measured in them")  # fmt: skip
+    audit.add_argument("--count", type=int, help="synthetic clips (default 300, measured 100, with a model 24)")
     audit.add_argument("--seed", type=int, default=0, help="of the simulated answers (default 0)")
 
 
@@ -50,8 +52,9 @@ def _audit(args: argparse.Namespace) -> int:
     try:
         config = load_config(args.rewards)
         answers = model_answers(args.model, args.count or 24) if args.model else None
-        audits = {step: run_audit(config, count=args.count or 300, seed=args.seed, answers=answers, step=step)
-                  for step in config.turns}  # fmt: skip
+        count = args.count or (100 if args.measured else 300)
+        audits = {step: run_audit(config, count=count, seed=args.seed, answers=answers, step=step,
+                                  measured=args.measured) for step in config.turns}  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
     for step, audit in audits.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cuewise.mllm.evidence.check import is_beyond
 from cuewise.mllm.evidence.claims import DEGREES, direction, read_claim
 from cuewise.mllm.evidence.words import quoted
 from cuewise.mllm.report import Claim, Cue
@@ -28,10 +29,14 @@ WRONG_SUPPORT = 0.5
 """Factor of a right cue that is said to speak for another emotion; of several, each counts its share."""
 
 SLIGHT_CREDIT = 0.5
-"""Credit of a supported `slightly`, which is also supported short of its threshold."""
+"""Credit of a `slightly` that is measured beyond its threshold."""
 
 COMMON_CREDIT = 0.25
-"""Credit of a claim that is true of most clips (an even voice, a face toward the camera), known or supported."""
+"""Credit of a claim that is true of most clips (an even voice, a face toward the camera), known or supported; and of a
+`slightly` beside people in general, which can be true of a whole corpus."""
+
+SHORT_CREDIT = 0.0
+"""Credit of a `slightly` that is supported short of its threshold: so is its opposite, whatever the clip shows."""
 
 QUOTE_CREDIT = 0.25
 """Credit of a quotation that is said: always to be had from the transcript, whatever it means."""
@@ -73,9 +78,12 @@ def cue_counts(known: Sequence[Cue], written: Sequence[Cue]) -> tuple[int, int, 
 def known_cue_score(known: Sequence[Cue], written: Sequence[Cue], duration_s: float | None = None) -> CueScore:
     """Graded one-to-one match of written cues with the known ones of the clip.
 
-    No known cue and no written one scores 1; exactly one side empty scores 0. Unless a known cue is true of most clips,
+    No known cue and no written one scores 1; exactly one side empty scores 0. Known cues that claim nothing checkable,
+    and written ones in their words, are left out: nothing could match them. Unless a known cue is true of most clips,
     the known cues themselves score 1.
     """
+    left_out = {(cue.channel, cue.observation) for cue in known if _claim(cue) is None}
+    known, written = checkable(known), [cue for cue in written if (cue.channel, cue.observation) not in left_out]
     if not known or not written:
         return CueScore(1.0, 1.0) if not known and not written else CueScore(0.0, 0.0)
     from scipy.optimize import linear_sum_assignment
@@ -83,6 +91,11 @@ def known_cue_score(known: Sequence[Cue], written: Sequence[Cue], duration_s: fl
     credit = np.array([[match_credit(truth, cue, duration_s) for cue in written] for truth in known])
     total = float(credit[linear_sum_assignment(credit, maximize=True)].sum())
     return CueScore(total / len(written), total / len(known))
+
+
+def checkable(cues: Sequence[Cue]) -> list[Cue]:
+    """The cues whose claim can be read."""
+    return [cue for cue in cues if _claim(cue) is not None]
 
 
 def match_credit(known: Cue, written: Cue, duration_s: float | None = None) -> float:
@@ -129,8 +142,8 @@ def span_overlap(
 def measured_cue_score(checked: Sequence[Cue], wanted: float = 2.0) -> CueScore:
     """Cues with their checks: distinct supported claims over what is written, and over `wanted` of them.
 
-    A claim counts once however often it is written, quotes together once and little; contradicted claims and cues that
-    claim nothing checkable cost precision in full.
+    A claim counts once however often it is written, quotes together once and little; contradicted claims, cues that
+    claim nothing checkable and a `slightly` that is hardly there cost precision in full.
     """
     credit: dict[tuple[str, str, str], float] = {}
     written = 0.0
@@ -141,18 +154,24 @@ def measured_cue_score(checked: Sequence[Cue], wanted: float = 2.0) -> CueScore:
         key = claim_key(cue)
         if verdict == "supported" and key is not None:
             key = (*key[:2], "") if key[1] == "quote" else key
-            credit[key] = max(credit.get(key, 0.0), _credit(cue.channel, _claim(cue)))
+            credit[key] = max(credit.get(key, 0.0), _credit(cue))
     total = sum(credit.values())
     return CueScore(ratio(total, written), min(1.0, total / wanted))
 
 
-def _credit(channel: str, claim: Claim) -> float:
+def _credit(cue: Cue) -> float:
+    """Credit of a supported claim."""
+    claim = _claim(cue)
     if claim.attribute == "quote":
         return QUOTE_CREDIT
-    meaning = direction(channel, claim)
+    meaning = direction(cue.channel, claim)
     if not meaning.propose:
         return COMMON_CREDIT
-    return SLIGHT_CREDIT if claim.degree == "slightly" else 1.0
+    if claim.degree != "slightly":
+        return 1.0
+    if not is_beyond(cue.check, meaning, claim.degree):
+        return SHORT_CREDIT
+    return COMMON_CREDIT if cue.check.reference_kind == "population" else SLIGHT_CREDIT
 
 
 def _claim(cue: Cue) -> Claim | None:

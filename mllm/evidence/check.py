@@ -79,6 +79,18 @@ def check_claim(channel: Channel, claim: Claim, span: Span | None, measurements:
     )  # fmt: skip
 
 
+def is_beyond(check: Check, meaning: Direction, degree: str) -> bool:
+    """Whether what a check measured lies beyond the threshold of `degree`, as a supported `slightly` need not.
+
+    The check's values are rounded to four digits, so at the threshold itself either is possible.
+    """
+    if check.measured is None or check.reference is None:
+        return False
+    x = _difference(check.measured, check.reference, meaning.scale)
+    x = (abs(x) if meaning.magnitude else x) * meaning.sign
+    return Comparison(x, check.measured, check.reference, check.reference_kind).beyond(meaning, degree)
+
+
 def compare(channel: Channel, meaning: Direction, span: Span | None, measurements: Measurements) -> Comparison | Check:
     """The measured value of one direction against its reference, or a `not_measurable` check that says why not."""
     measures, known = measurements.of(channel), load(channel)

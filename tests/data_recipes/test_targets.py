@@ -7,7 +7,14 @@ from cuewise.data_recipes.corpora.ravdess import row_of
 from cuewise.data_recipes.schema import Row
 from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
 from cuewise.data_recipes.synthetic.plan import plan_clip
-from cuewise.data_recipes.targets import observed_cues, row_cues, target, target_from_measurements, word_cues
+from cuewise.data_recipes.targets import (
+    observed_cues,
+    row_cues,
+    shown_part,
+    target,
+    target_from_measurements,
+    word_cues,
+)
 from cuewise.mllm.evidence.types import Measurements, Reading
 from cuewise.mllm.report import Cue, parse, render
 
@@ -66,6 +73,16 @@ def test_only_what_the_shown_channels_show_is_concluded():
     assert words.labels == ["neutral"] and words.cues[0].observation == '"The bus stops here"'
     face = target(conflict_row(), channels=["face", "scene"])
     assert face.labels == ["happy", "joyful"] and "voice" not in face.reasoning
+
+
+def test_a_row_keeps_what_its_shown_channels_say():
+    row = conflict_row()
+    assert shown_part(row, ("face", "voice", "words", "scene")) is row
+    shown = next(channel for channel in ("face", "voice") if target(row, "direct", [channel]).labels != row.labels)
+    left = shown_part(row.model_copy(update={"aus": {"AU12": 3.0}, "valence": 0.5}), [shown])
+    assert left.labels == target(row, "direct", [shown]).labels and {cue.channel for cue in left.cues} == {shown}
+    assert {*left.votes} <= {shown} and left.valence is None and left.reasoning is None
+    assert bool(left.aus) == (shown == "face")
 
 
 def test_a_selection_always_gets_the_same_sentence():

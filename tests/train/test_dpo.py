@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from grpo_samples import clips
-from tiny import tiny_model, tiny_processor
+from tiny import tiny_media, tiny_model, tiny_processor
 
 from cuewise.data_recipes.preferences import TASK
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.report import Cue
 from cuewise.train.dpo import DPOConfig, PreferenceConfig, Preferences, answer_sums, pair_loss, rate, run
 from cuewise.train.examples import Example, SourceConfig
 from cuewise.train.grpo import choose_parts
@@ -112,6 +113,62 @@ def test_avem_is_the_published_formula():
     loss, stats = pair_loss(model, tiny_processor(), batch, PreferenceConfig(**options))
     torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
     assert 0 <= stats["input_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("options", [
+    {"method": "dpo"}, {"method": "dpo", "kind": "ipo"}, {"method": "dpo", "sft_weight": 1.0}, {"method": "avem"},
+    {"method": "avem", "sft_weight": 1.0}, {"method": "cut"},
+])  # fmt: skip
+def test_the_cut_of_a_step_into_micro_batches_changes_no_gradient(options):
+    model, source, _ = batch_of(**options)
+    moved_away(model)
+    source.pairs[1].replaced = {}  # nothing to compare its input with
+    source.cache.clear()
+    learnt = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def gradient(*parts):
+        """As the loop adds them up."""
+        total = sum(part.weight for part in parts)
+        losses = [pair_loss(model, tiny_processor(), part, PreferenceConfig(**options))[0] * part.weight / total
+                  for part in parts]  # fmt: skip
+        found = torch.autograd.grad(sum(losses), learnt, allow_unused=True)
+        return torch.cat([value.flatten() for value in found if value is not None])
+
+    whole = gradient(source.batch(source.pairs))
+    cut = gradient(source.batch(source.pairs[:1]), source.batch(source.pairs[1:]))
+    assert (whole - cut).norm() < 1e-5 * whole.norm()
+
+
+def test_answers_of_a_pair_speak_only_of_streams_that_are_there():
+    """A face that was never found has known cues, and no pixels."""
+    face = Cue(channel="face", observation="lip corners clearly up (AU12)", supports=["happy"])
+    voice = Cue(channel="voice", observation="pitch clearly higher", supports=["happy"])
+    row = Row(id="c", corpus="toy", labels=["happy"], media={"video": "x.mp4"}, cues=[face, voice])
+    clip = tiny_media(0, streams=("voice",))
+    made = make_pairs([Example(row, tiny_processor().tensors(clip), 1.0, "toy")], ["flipped"])
+    assert len(made) == 1 and "pitch clearly higher" in made[0].chosen
+    assert "[face]" not in made[0].chosen + "".join(made[0].rejected.values())
+
+
+def test_clips_that_share_an_id_keep_their_own_media():
+    low, high = ("pitch clearly lower", "pitch clearly higher")
+    heard = [tiny_processor().tensors(tiny_media(i, streams=("voice",))) for i in range(3)]
+    made = [Example(Row(id="c", corpus="toy", labels=["happy"], media={"audio": "x.wav"},
+                        cues=[Cue(channel="voice", observation=text, supports=["happy"])]), clip, 1.0, source)
+            for (text, source), clip in zip(((low, "a"), (high, "b"), (high, "b")), heard)]  # fmt: skip
+    found = {pair.id: pair for pair in make_pairs(made, ["flipped"])}
+    assert [*found] == ["a/c", "b/c", "b/c#2"]
+    for (name, pair), example, text in zip(found.items(), made, (low, high, high)):
+        assert pair.example.tensors is example.tensors and text in pair.chosen, name
+
+
+def test_preference_rows_of_two_files_name_rows_of_their_own():
+    listed = [Example(Row(id=f"{clip}:flipped:voice", corpus="toy", task=TASK, chosen="y", rejected="n",
+                          rejected_kind="flipped", rejected_inputs={"voice": "d" if clip == "c" else "c"}),
+                      tensors, 1.0, source)
+              for source, tensors in zip("ab", clips()) for clip in "cd"]  # fmt: skip
+    made = make_pairs(listed, [])
+    assert [pair.replaced["voice"].source for pair in made] == [*"aabb"] and not any(pair.lost for pair in made)
 
 
 def test_only_the_asked_about_stream_is_replaced():

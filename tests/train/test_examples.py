@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from media_samples import audio_file
 from tiny import VOCAB, tiny_config, tiny_media, tiny_tokenizer
 
 from cuewise.data_recipes.schema import Row
+from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.report import Cue, Word
 from cuewise.mllm.tokenizer import train_tokenizer
-from cuewise.train.examples import _pack, _unpack
+from cuewise.train.examples import SourceConfig, _decode, _pack, _unpack
 
 CONTEXT = "pitch clearly higher"
 
@@ -39,3 +42,18 @@ def test_a_cached_context_is_read_with_the_tokenizer_of_whoever_loads_it(old, to
         assert torch.equal(again.streams[name].values, wanted.streams[name].values)
     if told:
         assert not torch.equal(again.streams["context"].values, made.streams["context"].values)
+
+
+def test_at_another_speed_cues_and_words_stand_where_they_are_heard(tmp_path):
+    """Each speed is measured by itself, and a span's words count from its begin."""
+    audio_file(tmp_path, "wav", seconds=3.0)
+    row = Row(id="a", corpus="t", labels=["sad"], media={"audio": "tone.wav"}, span=(1.0, 3.0),
+              words=[Word(text="we", start=1.2, end=1.6)],
+              cues=[Cue(channel="voice", start=0.5, end=1.5, observation="pitch clearly lower")])  # fmt: skip
+    config = SourceConfig(kind="rows", speeds=[1.0, 1.25])
+    (plain, whole), (fast, short) = (_decode("s", row, tmp_path, MediaConfig(), speed, config)
+                                     for speed in config.speeds)  # fmt: skip
+    assert (plain.cues[0].start, plain.cues[0].end) == (0.5, 1.5) and whole.duration_s == pytest.approx(2.0, abs=0.01)
+    assert (fast.cues[0].start, fast.cues[0].end) == (0.4, 1.2) and short.duration_s == pytest.approx(1.6, abs=0.01)
+    assert plain.words[0].start == pytest.approx(0.2) and fast.words[0].end == pytest.approx(0.48)
+    assert row.cues[0].end == 1.5 and row.words[0].start == 1.2

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny import tiny_model, tiny_processor
-from toy_grpo import batch_of, config, examples, groups, toy_rewards
+from toy_grpo import batch_of, config, examples, groups, share, toy_rewards
 
 from cuewise.mllm.report import Cue
-from cuewise.train.grpo import choose_parts, run
+from cuewise.mllm.tensors import ClipTensors
+from cuewise.train.grpo import choose_parts, grpo_loss, run
 from cuewise.train.grpo_config import AlarmConfig, PolicyConfig, RolloutConfig
-from cuewise.train.grpo_groups import Alarms, shown_part
+from cuewise.train.grpo_groups import Alarms
 from cuewise.train.loop import LoopConfig
 from cuewise.train.parallel import HardwareConfig
-from cuewise.train.rewards.base import Entry, Schedule
+from cuewise.train.rewards.base import Entry, Schedule, register
 
 
 @pytest.fixture(autouse=True)
@@ -71,15 +72,44 @@ def test_a_reward_that_scores_nothing_is_named_once(caplog):
     assert [m for m in caplog.messages if "reward valence_arousal scored none" in m] == caplog.messages
 
 
-def test_answers_to_some_streams_are_held_against_these():
-    row = examples()["toy"][0].row.model_copy(update={
-        "labels": ["happy"], "votes": {"face": {"happy": 1.0}, "voice": {"sad": 1.0}},
+def test_answers_are_held_against_the_streams_that_are_there():
+    """A face that was not found is not asked for, whether it was left out on purpose or not."""
+    whole = next(one for one in examples()["toy"] if {"face", "voice"} <= {*one.tensors.streams})
+    row = whole.row.model_copy(update={
+        "labels": ["happy"], "votes": {"face": {"happy": 1.0}, "voice": {"sad": 1.0}}, "aus": {"AU12": 3.0},
         "cues": [Cue(channel="face", observation="lip corners clearly up (AU12)", supports=["happy"]),
                  Cue(channel="voice", observation="rate clearly slower", supports=["sad"])],
     })  # fmt: skip
-    heard = shown_part(row, ["voice"])
-    assert heard.labels == ["sad"] and [cue.channel for cue in heard.cues] == ["voice"]
-    assert shown_part(row, ["voice", "face"]).cues == row.cues
+    heard = replace(whole, row=row, tensors=ClipTensors({"voice": whole.tensors.streams["voice"]}))
+    asked = groups(config()).ask(heard, torch.Generator().manual_seed(0)).example.row
+    assert asked.labels == ["sad"] and [cue.channel for cue in asked.cues] == ["voice"] and not asked.aus
+    assert groups(config()).ask(replace(whole, row=row), torch.Generator().manual_seed(0)).example.row.cues == row.cues
+
+
+@pytest.mark.parametrize("mean", ["completions", "constant"])
+@pytest.mark.parametrize("advantage", ["none", "group", "batch", "gdpo"])
+def test_leaving_out_flat_groups_changes_no_gradient(mean, advantage):
+    """They have no advantage, and count among the answers that the loss is a mean over."""
+    register("of_one_clip")(lambda samples: [share(s.text, "abcdefghijklm") if s.row.id == "clip0" else 0.5
+                                             for s in samples])  # fmt: skip
+    found = {}
+    for no_spread in ("keep", "skip"):
+        policy = PolicyConfig(truncated="keep", mean=mean, advantage=advantage)
+        chosen = config("of_one_clip", rollout=RolloutConfig(group=6, max_tokens=6, no_spread=no_spread), policy=policy)
+        made, batch = batch_of(chosen)
+        loss, _ = grpo_loss(made.model, batch, policy, max_tokens=6)
+        learnt = [weight for weight in made.model.parameters() if weight.requires_grad]
+        gradient = torch.autograd.grad(loss, learnt, allow_unused=True)
+        found[no_spread] = torch.cat([value.flatten() for value in gradient if value is not None]), len(batch.prompts)
+    (kept, groups_kept), (skipped, groups_left) = found["keep"], found["skip"]
+    assert groups_left < groups_kept == 4 and skipped.norm() > 0
+    assert (kept - skipped).norm() < 1e-4 * kept.norm()
+
+
+def test_cut_answers_count_among_those_of_the_mean():
+    policy = PolicyConfig(truncated="mask", mean="constant")
+    _, batch = batch_of(config(rollout=RolloutConfig(group=6, max_tokens=6, no_spread="keep"), policy=policy))
+    assert batch.weight == 24 > int(batch.mask.any(1).sum())
 
 
 def test_dropping_streams_on_purpose_is_not_losing_required_ones():

@@ -15,6 +15,9 @@ from .base import RewardError, RewardSample, Values, register
 FARTHEST = 2 * math.sqrt(2)
 """Distance of two opposite corners of the plane; that of an answer whose words have no place."""
 
+WORST = (1.0, -1.0)
+"""Place of such an answer for a row below zero, and for any other: the end that is farther away."""
+
 
 @register("valence_arousal", low=0.0, high=FARTHEST, direction="lower")
 def distance_reward(samples: Sequence[RewardSample]) -> Values:
@@ -36,7 +39,8 @@ def concordance_reward(
     """CCC over a batch of different rows; every sample gets the one of its place in the group.
 
     The n-th answers to all rows form one set, whose CCC all of them share: the measure needs a spread that a group of
-    answers to one row does not have. None where a set has fewer than two different rows or no spread.
+    answers to one row does not have. An answer whose words have no place counts as the corner farthest from its row.
+    None where a set has fewer than two different rows or no spread.
     """
     if axis not in ("valence", "arousal", "both"):
         raise RewardError(f"concordance.axis must be valence, arousal or both, got {axis!r}")
@@ -72,7 +76,9 @@ def row_place(sample: RewardSample) -> tuple[float, float] | None:
 def _ccc(samples: Sequence[RewardSample], axis: str) -> float | None:
     if len(samples) < 2:
         return None
-    pairs = [(row_place(s), answer_place(s) or (0.0, 0.0)) for s in samples]
+    truths = [row_place(s) for s in samples]
+    pairs = [(truth, answer_place(s) or tuple(WORST[value >= 0] for value in truth))
+             for truth, s in zip(truths, samples)]  # fmt: skip
     axes = {"valence": (0,), "arousal": (1,), "both": (0, 1)}[axis]
     found = [ccc([truth[k] for truth, _ in pairs], [place[k] for _, place in pairs]).value for k in axes]
     return None if any(math.isnan(value) for value in found) else sum(found) / len(found)

@@ -122,6 +122,11 @@ def _is_emotion(word: str) -> bool:
     return word not in NOT_MEANT and valence_arousal(word) is not None
 
 
+def first_in_wheel(samples: Sequence[RewardSample]) -> list[bool]:
+    """Whether each answer's first label shares a sector of a wheel with a label of its row."""
+    return [bool(value) for value in _ew(samples, [s.answer.labels[:1] for s in samples], "none", 1)]
+
+
 def _ew(samples: Sequence[RewardSample], labels: list[list[str]], penalty: Penalty, level: int) -> Values:
     if not samples:
         return []

@@ -11,11 +11,14 @@ passes with the note `no effect`.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from cuewise.data_recipes.schema import Row
+from cuewise.data_recipes.targets import shown_part
+from cuewise.mllm.evidence.types import Measurements
 from cuewise.mllm.report import ParsedAnswer, parse, render
 
 from .answers import is_exact
@@ -96,6 +99,7 @@ class Audit:
 def run_audit(
     config: RewardConfig, *, count: int = 300, seed: int = 0, skill: float = SKILL, step: int = 0,
     answers: Sequence[tuple[Row, float, ParsedAnswer]] | None = None, resources: Mapping[str, Any] | None = None,
+    measured: bool = False,
 ) -> Audit:  # fmt: skip
     """Score honest answers and every hack under `config`.
 
@@ -103,25 +107,55 @@ def run_audit(
         count: synthetic rows; with `answers` all of those are used instead.
         skill: share of rows that honest answers get right.
         answers: (row, length in seconds, answer) of a real model, whose answers then are the honest ones.
+        measured: hold cues against what is measured in the clips, which are made for it, their voices alone.
     """
+    if measured and answers is not None:
+        raise ValueError("the measured audit makes clips of its own; leave `answers` out")
     if answers is None:
         if not 0 < skill <= 1:
             raise ValueError(f"skill must lie in (0, 1], got {skill}: hacks are held against answers that can be right")
         rng = np.random.default_rng(seed)
-        rows = planned_rows(count)
-        answers = [(row, length, honest(row, skill, rng, length).answer) for row, length in rows]
+        rows, heard = measured_voices(count) if measured else (planned_rows(count), {})
+        shown = ("voice",) if measured else ("face", "voice")
+        answers = [(row, length, honest(row, skill, rng, length, shown).answer) for row, length in rows]
+    else:
+        heard = {}
     if not answers:
         raise ValueError("the audit needs at least one row")
     answers = _with_confidence(answers)
     majority = Counter(row.labels[0] for row, _, _ in answers).most_common(1)[0][0]
-    base = score([_sample(row, said, length) for row, length, said in answers], config, step=step, resources=resources)
+    base = score([_sample(row, said, length, heard) for row, length, said in answers], config, step=step,
+                 resources=resources)  # fmt: skip
     findings = []
     for name, hack in HACKS.items():
         rng = np.random.default_rng([seed, *name.encode()])
         texts = [hack(row, said, rng, majority) for row, _, said in answers]
-        samples = [_sample(row, text, length) for (row, length, _), text in zip(answers, texts)]
+        samples = [_sample(row, text, length, heard) for (row, length, _), text in zip(answers, texts)]
         findings.append(_compare(name, base, score(samples, config, step=step, resources=resources)))
     return Audit(findings, len(answers), base.weights)
+
+
+def measured_voices(count: int, seed: int = 1_000_000) -> tuple[list[tuple[Row, float]], dict[str, Measurements]]:
+    """Synthetic clips as they are heard, with voice cues: (row, length in seconds), and what is measured, by row id."""
+    from cuewise.data_recipes.synthetic.corpus import make_clip
+    from cuewise.mllm.clip import Clip
+    from cuewise.mllm.evidence.measure import measure
+    from cuewise.mllm.media import MediaConfig, load_media
+    from cuewise.mllm.media.types import SAMPLE_RATE_HZ
+
+    rows: list[tuple[Row, float]] = []
+    heard: dict[str, Measurements] = {}
+    while len(rows) < count:
+        made = make_clip(seed, pictures=False)
+        seed += 1
+        row = shown_part(made.row, ("voice", "words"))
+        if made.samples is None or not any(cue.channel == "voice" for cue in row.cues):
+            continue
+        clip = Clip(samples=made.samples, sample_rate=SAMPLE_RATE_HZ, transcript=row.transcript, words=list(row.words))
+        media = load_media(clip, MediaConfig())
+        rows.append((row, media.duration_s))
+        heard[row.id] = measure(media)
+    return rows, heard
 
 
 def usable_answer(text: str, duration_s: float) -> ParsedAnswer | None:
@@ -162,9 +196,11 @@ def _with_confidence(answers: Sequence[tuple[Row, float, ParsedAnswer]]) -> list
             for row, length, said in answers]  # fmt: skip
 
 
-def _sample(row: Row, said: ParsedAnswer | str, length: float) -> RewardSample:
+def _sample(
+    row: Row, said: ParsedAnswer | str, length: float, heard: Mapping[str, Measurements] = MappingProxyType({})
+) -> RewardSample:
     text = said if isinstance(said, str) else render(said)
-    return RewardSample.read("", text, row, duration_s=length, form="explained")
+    return RewardSample.read("", text, row, duration_s=length, form="explained", measurements=heard.get(row.id))
 
 
 def _compare(name: str, base: RewardTable, hacked: RewardTable) -> Finding:

@@ -8,7 +8,7 @@ from typing import Literal
 from cuewise.data_recipes.targets import target
 from cuewise.data_recipes.trees import affective_tree, tree_distance
 from cuewise.eval.metrics.aus import au_reward, read_aus
-from cuewise.eval.metrics.cues import known_cue_score, measured_cue_score
+from cuewise.eval.metrics.cues import checkable, known_cue_score, measured_cue_score
 from cuewise.mllm.evidence.check import check_cues
 from cuewise.mllm.report import ParsedAnswer
 
@@ -56,7 +56,8 @@ def grounding_reward(
 ) -> Values:
     """F of the written cues: against the measurements of the clip where there are any, else against its known cues.
 
-    `against` fixes one of the two; `wanted` is the number of distinct supported claims at which recall is full.
+    `against` fixes one of the two; known cues that claim nothing checkable do not count. `wanted` is the number of
+    distinct supported claims at which recall is full.
     """
     if against not in ("auto", "known", "measured"):
         raise RewardError(f"cue_grounding.against must be auto, known or measured, got {against!r}")
@@ -65,7 +66,7 @@ def grounding_reward(
         if against != "known" and sample.measurements is not None:
             checked = check_cues(sample.answer.cues, sample.measurements)
             values.append(measured_cue_score(checked, wanted).f)
-        elif against != "measured" and sample.row.cues:
+        elif against != "measured" and checkable(sample.row.cues):
             values.append(known_cue_score(sample.row.cues, sample.answer.cues, sample.duration_s).f)
         else:
             values.append(None)

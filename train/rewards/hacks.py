@@ -37,6 +37,12 @@ VAGUE: tuple[tuple[Channel, str, str], ...] = (
     ("face", "head", "toward"), ("face", "gaze", "toward"),
     ("voice", "pitch", "steady"), ("voice", "loudness", "steady"),
 )  # fmt: skip
+SLIGHT: tuple[tuple[Channel, str, str], ...] = (
+    ("voice", "pitch", "falling"), ("voice", "loudness", "falling"), ("voice", "tremor", "lower"),
+    ("voice", "pauses", "more"),
+)  # fmt: skip
+"""Said slightly, these are supported by the measurements of almost every voice."""
+
 CONFIDENT = 0.99
 
 
@@ -60,8 +66,15 @@ def planned_rows(count: int, seed: int = 1_000_000) -> list[tuple[Row, float]]:
     return rows
 
 
-def honest(row: Row, skill: float, rng: np.random.Generator, duration_s: float = 5.0) -> Honest:
-    """An answer that is right in `skill` of the rows, and says how sure it is: easy rows surer than hard ones."""
+def honest(
+    row: Row, skill: float, rng: np.random.Generator, duration_s: float = 5.0,
+    channels: Sequence[Channel] = ("face", "voice"),
+) -> Honest:  # fmt: skip
+    """An answer that is right in `skill` of the rows, and says how sure it is: easy rows surer than hard ones.
+
+    Args:
+        channels: what it may invent cues of.
+    """
     easy = min(0.95, skill + 0.25)
     sure = easy if rng.random() < 0.5 else max(0.05, 2 * skill - easy)
     right = bool(rng.random() < sure)
@@ -72,7 +85,7 @@ def honest(row: Row, skill: float, rng: np.random.Generator, duration_s: float =
     if not right:
         cues = [cue.model_copy(update={"supports": [label]}) for cue in cues]
     if not cues or rng.random() < INVENTED:
-        cues.append(_invented(label, rng, duration_s))
+        cues.append(_invented(label, rng, duration_s, channels))
     concluded = str(rng.choice([other for other in LABELS if other != label])) if rng.random() < SLIP else label
     return Honest(_answer([label], cues, f"So {concluded}.", round(sure, 2)), right)
 
@@ -138,6 +151,12 @@ def _vague(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str
     return render(_answer(said.labels, cues, f"So {said.labels[0]}.", said.confidence))
 
 
+def _slight(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str) -> str:
+    """What measurements cannot contradict."""
+    cues = _whole_clip_cues(SLIGHT, said.labels[0], "slightly")
+    return render(_answer(said.labels, cues, f"So {said.labels[0]}.", said.confidence))
+
+
 def _every_cue(row: Row, said: ParsedAnswer, rng: np.random.Generator, majority: str) -> str:
     """The vocabulary of face and voice from one end to the other."""
     claims = [(channel, *claim) for channel in ("face", "voice") for claim in vocabulary(channel)]
@@ -168,6 +187,7 @@ HACKS: dict[str, Hack] = {
     "copy answer as cue": _copied_as_cue, "empty think": _empty_think, "no think": _no_think,
     "gibberish": _gibberish, "gibberish think": _gibberish_think, "always confident": _always_confident,
     "never confident": _never_confident, "repeat one true cue": _repeated, "vague cues over the clip": _vague,
+    "slight cues over the clip": _slight,
     "list every cue": _every_cue, "quote the transcript": _quoting, "majority label": _majority,
     "each cue for every emotion": _every_support,
 }  # fmt: skip
@@ -177,11 +197,9 @@ def _answer(labels: Sequence[str], cues: list[Cue], text: str, confidence: float
     return ParsedAnswer(form="explained", labels=list(labels), cues=cues, reasoning=text, confidence=confidence)
 
 
-def _whole_clip_cues(claims: Sequence[tuple[Channel, str, str]], label: str) -> list[Cue]:
-    return [
-        Cue(channel=channel, observation=phrase(channel, Claim(attribute=attribute, direction=name)), supports=[label])
-        for channel, attribute, name in claims
-    ]
+def _whole_clip_cues(claims: Sequence[tuple[Channel, str, str]], label: str, degree: str = "clearly") -> list[Cue]:
+    made = [(channel, Claim(attribute=attribute, direction=name, degree=degree)) for channel, attribute, name in claims]
+    return [Cue(channel=channel, observation=phrase(channel, claim), supports=[label]) for channel, claim in made]
 
 
 def _blurred(cue: Cue, rng: np.random.Generator, duration_s: float) -> Cue:
@@ -194,9 +212,9 @@ def _blurred(cue: Cue, rng: np.random.Generator, duration_s: float) -> Cue:
     return cue.model_copy(update={"start": round(float(start), 2), "end": round(float(end), 2)})
 
 
-def _invented(label: str, rng: np.random.Generator, duration_s: float) -> Cue:
+def _invented(label: str, rng: np.random.Generator, duration_s: float, channels: Sequence[Channel]) -> Cue:
     """A cue that the emotion table has for the label, whether the clip shows it or not."""
-    channel: Channel = "face" if rng.random() < 0.5 else "voice"
+    channel: Channel = channels[int(rng.random() * len(channels))]
     kinds = emotion_table()[label].cues(channel)
     kind = kinds[rng.integers(len(kinds))]
     start = round(float(rng.uniform(0, max(0.1, duration_s - 1.5))), 2)

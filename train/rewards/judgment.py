@@ -7,7 +7,7 @@ from typing import Literal
 from cuewise.eval.metrics.calibration import log_score_reward
 from cuewise.eval.metrics.choices import read_judgment
 
-from .answers import ew_reward, is_exact
+from .answers import first_in_wheel, is_exact
 from .base import RewardSample, Values, linear, register, sigmoid
 
 CLAMP = 0.05
@@ -30,10 +30,10 @@ def confidence_reward(
     """EmoCaliber's logarithmic score of the stated confidence; -5 for an answer without one.
 
     The map to [0, 1] is straight, so the best confidence stays the true chance of being right. `hit` says what counts
-    as right: the first label, or an emotion-wheel F of at least one half. With a `clamp` below 0.05 sure misses are cut
-    at -5.
+    as right of the first label: that it is the row's first, or that it shares a sector of an emotion wheel with any of
+    the row's. Further labels change nothing. With a `clamp` below 0.05 sure misses are cut at -5.
     """
-    right = [s >= 0.5 if s is not None else False for s in ew_reward(samples, penalty="none")] if hit == "ew" else None
+    right = first_in_wheel(samples) if hit == "ew" else None
     values: Values = []
     for index, sample in enumerate(samples):
         if not sample.row.labels:

@@ -8,8 +8,8 @@ from cuewise.eval.metrics.cues import cue_counts, known_cue_score, match_credit,
 from cuewise.mllm.report import Check, Cue
 
 
-def face(text: str, start=None, end=None, supports=("happy",), verdict=None) -> Cue:
-    check = None if verdict is None else Check(verdict=verdict)
+def face(text: str, start=None, end=None, supports=("happy",), verdict=None, **measured) -> Cue:
+    check = None if verdict is None else Check(verdict=verdict, **measured)
     return Cue(channel="face", start=start, end=end, observation=text, supports=list(supports), check=check)
 
 
@@ -59,7 +59,8 @@ def test_repetition_padding_and_claims_true_of_most_clips_do_not_pay():
     assert measured_cue_score([good] * 8).f < measured_cue_score([good]).f
     common = [face("head toward", verdict="supported"), face("gaze toward", verdict="supported")]
     assert measured_cue_score(common).f == pytest.approx(0.25)
-    slight = face("lip corners slightly up", verdict="supported")
+    slight = face("lip corners slightly up", verdict="supported", measured=2.0, reference=0.5,
+                  reference_kind="same_speaker_rest")  # fmt: skip
     assert measured_cue_score([slight, other]).f == pytest.approx(0.75)
     assert measured_cue_score([good, other, face("brows lowered", verdict="contradicted")]).f == pytest.approx(0.8)
     unseen = measured_cue_score([good, other, face("nose wrinkled", verdict="not_measurable")]).f
@@ -69,3 +70,19 @@ def test_repetition_padding_and_claims_true_of_most_clips_do_not_pay():
     assert measured_cue_score([quote] * 2).f < measured_cue_score([quote]).f == pytest.approx(0.2)
     assert 0.9 < measured_cue_score([good, other, quote]).f < 1.0
     assert measured_cue_score([good, quote]).f > measured_cue_score([quote]).f
+
+
+def test_a_slight_claim_that_anyone_could_make_hardly_pays():
+    """Short of its threshold so is the opposite supported; beside people in general a whole corpus can be slight."""
+    def slight(reference_kind, measured):
+        return measured_cue_score([face("lip corners slightly up", verdict="supported", measured=measured,
+                                        reference=0.5, reference_kind=reference_kind)]).f  # fmt: skip
+
+    assert slight("same_speaker_rest", 0.55) == 0.0 < slight("population", 4.0) < slight("same_speaker_rest", 2.0)
+
+
+def test_known_cues_in_free_words_are_neither_asked_for_nor_a_cost():
+    free = face("she beams from ear to ear")
+    assert known_cue_score([*KNOWN, free], [*KNOWN, free], 4.0).f == pytest.approx(1.0)
+    assert known_cue_score([*KNOWN, free], KNOWN, 4.0).f == pytest.approx(1.0)
+    assert known_cue_score(KNOWN, [*KNOWN, free], 4.0).f < 1.0

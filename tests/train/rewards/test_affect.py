@@ -46,3 +46,15 @@ def test_concordance_is_that_of_the_metric_over_rows_and_shared_by_each_set():
 
 def test_one_row_alone_has_no_concordance():
     assert concordance_reward([sample("happy", (0.5, 0.5)), sample("sad", (0.5, 0.5))]) == [None, None]
+
+
+def test_words_without_a_place_are_as_far_off_as_can_be():
+    rows = {"a": (0.8, 0.5), "b": (-0.7, -0.3), "c": (0.0, 0.0)}
+
+    def found(third):
+        return concordance_reward([sample(word, rows[name], name) for word, name in
+                                   zip(("happy", "sad", third), rows)])[0]  # fmt: skip
+
+    assert found("teapot") == found("") < min(found(word) for word in ("neutral", "calm", "surprised"))
+    garbage = concordance_reward([sample("teapot", place, name) for name, place in rows.items()])[0]
+    assert garbage < -0.5

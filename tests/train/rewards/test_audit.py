@@ -29,6 +29,16 @@ def test_the_shipped_rewards_pay_honest_answers_more_than_every_hack(skill):
     assert 0.3 < audit.findings[0].honest < 0.95
 
 
+@pytest.mark.slow
+def test_measured_cues_pay_honest_answers_more_than_every_hack():
+    audit = run_audit(load_config(), count=60, measured=True)
+    assert audit.passed, audit.table()
+    found = {one.hack: one for one in audit.findings}
+    assert found["slight cues over the clip"].has_effect and found["vague cues over the clip"].has_effect
+    with pytest.raises(ValueError, match="makes clips of its own"):
+        run_audit(load_config(), answers=[], measured=True)
+
+
 def test_agreement_alone_pays_for_copying_the_answer():
     assert {"copy answer into think", "copy answer as cue"} <= losers(align=1.0)
 

@@ -48,6 +48,14 @@ def test_the_best_confidence_after_the_map_is_the_true_chance_of_being_right(ski
     assert max(means, key=means.get) == pytest.approx(right.mean(), abs=0.026)
 
 
+def test_by_the_wheel_the_first_label_counts_and_a_list_hides_no_miss():
+    def raw(labels):
+        return confidence_reward([stated(labels, 0.95)], hit="ew")[0]
+
+    assert raw("happy") == raw("joyful") == raw("happy, sad") > 1.5
+    assert raw("sad") == raw("sad, angry, happy") == raw("sad, happy") < -4
+
+
 def test_statements_are_right_or_wrong_and_silence_is_wrong():
     true = Statement(text="The person is happy.", correct=True)
     texts = ["<answer>Correct</answer>", "Incorrect.", "It is not correct", "maybe"]
