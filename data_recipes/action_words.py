@@ -75,7 +75,7 @@ def in_words(aus: Mapping[str, float], wording: Wording = OURS) -> str:
     """
     told = [(unit, aus[unit]) for unit in AU_WORDS if unit in aus and aus[unit] >= wording.lowest]
     if not told:
-        return f"{wording.opening}none reaches {wording.lowest or WORTH_SAYING}."
+        return f"{wording.opening}none reaches {wording.lowest or WORTH_SAYING}{wording.end or '.'}"
     if wording.by_strength:
         told.sort(key=lambda item: -item[1])
     units = [

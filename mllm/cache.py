@@ -53,6 +53,8 @@ class CacheFolder:
         try:
             data = path.read_bytes()
             tensors, facts = load(data), _facts(data)
+            if facts.get("digest") != digest(tensors):
+                raise ValueError("its content is not what was written")
         except FileNotFoundError:
             self.misses += 1
             return None
@@ -124,7 +126,8 @@ class FrozenEncoders:
     ):  # fmt: skip
         self.model, self.processor, self.streams = model, processor, tuple(streams)
         self.folder = CacheFolder(folder) if isinstance(folder, str | Path) else folder
-        self._hashes = {}
+        self._hashes: dict[str, str] = {}
+        self._words: str | None = None
         for name in self.streams:
             tower = model.media.towers[name]
             if any(weight.requires_grad for weight in tower.encoder.parameters()):
@@ -146,9 +149,9 @@ class FrozenEncoders:
         self, clip: Clip, media: MediaConfig, load_clip: Callable[[Clip, MediaConfig], Media] = load_media
     ) -> EncodedClip:
         """Encode a clip from its files; known ones are neither decoded nor encoded."""
-        key = self._digest("clip", clip_key(clip), json.dumps(asdict(media), sort_keys=True, default=str),
+        key = self._digest("clip", clip_key(clip), media_key(media), self._tokenizer(), json.dumps(self.streams),
                            json.dumps([self.processor.features, self.processor.streams], sort_keys=True, default=str),
-                           *(self._hashes[name] for name in self.streams))  # fmt: skip
+                           *(self._hashes[name] for name in self.streams), precision())  # fmt: skip
         found = self.folder.get(key) if self.folder is not None else None
         if found is not None:
             return _unpacked(*found)
@@ -158,10 +161,17 @@ class FrozenEncoders:
             self.folder.put(key, *_packed(made))
         return made
 
+    def _tokenizer(self) -> str:
+        """What decides the ids of words, as a hash."""
+        if self._words is None:
+            told = self.processor.tokenizer.backend_tokenizer.to_str()
+            self._words = hashlib.sha256(told.encode()).hexdigest()
+        return self._words
+
     def _states(self, name: str, tensors: StreamTensors) -> StreamTensors:
         content = {"values": tensors.values, "mask": tensors.mask}
         content |= {} if tensors.times_s is None else {"times_s": tensors.times_s}
-        key = self._digest("states", name, self._hashes[name], digest(content))
+        key = self._digest("states", name, self._hashes[name], digest(content), precision())
         found = self.folder.get(key) if self.folder is not None else None
         if found is None:
             states = self._run(name, tensors)
@@ -209,6 +219,22 @@ def clip_key(clip: Clip) -> str:
         else:
             total.update(value if isinstance(value, bytes) else repr(value).encode())
     return total.hexdigest()
+
+
+def media_key(media: MediaConfig) -> str:
+    """The media options, and the content of files that they name."""
+    told = asdict(media)
+    named = {name: Path(value) for name, value in told.items() if name.endswith("_path") and value is not None}
+    told |= {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items() if path.is_file()}
+    return json.dumps(told, sort_keys=True, default=str)
+
+
+def precision() -> str:
+    """The type that encoders compute in here: under autocast their states are others."""
+    for device in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(device):
+            return f"{device} {torch.get_autocast_dtype(device)}"
+    return ""
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -277,14 +303,17 @@ def examine_cache(folder: str | Path, *, prune: bool = False, max_bytes: int | N
     report = CacheReport(Path(folder))
     kept: list[tuple[float, int, Path]] = []
     for path in _entries(report.folder):
-        state = path.stat()
-        if not _sound(path):
+        state, sound = _stat(path), _sound(path)
+        if state is None or not path.exists():
+            continue  # another process has removed it
+        if not sound:
             report.damaged.append(path)
             continue
         report.entries, report.bytes = report.entries + 1, report.bytes + state.st_size
         kept.append((max(state.st_atime, state.st_mtime), state.st_size, path))
     old = time.time() - 3600
-    report.left_over = [path for path in report.folder.glob("*/.*.part") if path.stat().st_mtime < old]
+    parts = [(path, _stat(path)) for path in report.folder.glob("*/.*.part")]
+    report.left_over = [path for path, state in parts if state is not None and state.st_mtime < old]
     if prune:
         doomed = [*report.damaged, *report.left_over]
         for _, size, path in sorted(kept):
@@ -293,9 +322,19 @@ def examine_cache(folder: str | Path, *, prune: bool = False, max_bytes: int | N
             report.entries, report.bytes = report.entries - 1, report.bytes - size
             doomed.append(path)
         for path in doomed:
-            report.removed, report.removed_bytes = report.removed + 1, report.removed_bytes + path.stat().st_size
-            path.unlink(missing_ok=True)
+            state = _stat(path)
+            if state is not None:
+                report.removed, report.removed_bytes = report.removed + 1, report.removed_bytes + state.st_size
+                path.unlink(missing_ok=True)
     return report
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where another process has removed or renamed the file."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _entries(folder: Path) -> Iterator[Path]:

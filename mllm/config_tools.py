@@ -1,13 +1,17 @@
 """Configs: nested dataclasses, built from plain values, where an unknown option is an error that names the nearest."""
 
+import re
 import types
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
+
+_PLAIN_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""1e-4 is a number to people; to YAML it is a word, and 1.0e-4 a number."""
 
 
 def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
@@ -29,6 +33,10 @@ def from_dict(cls: type, values: dict[str, Any], path: str = "") -> Any:
             hint = f"; did you mean `{path}{near[0]}`?" if near else f"; known options: {', '.join(sorted(known))}"
             raise ValueError(f"unknown option `{path}{key}`{hint}")
         built[key] = coerce(hints[key], value, f"{path}{key}")
+    lacking = [field.name for field in fields(cls) if field.init and field.name not in built
+               and field.default is MISSING and field.default_factory is MISSING]  # fmt: skip
+    if lacking:
+        raise ValueError(f"`{path.rstrip('.') or cls.__name__}` needs `{lacking[0]}`")
     return cls(**built)
 
 
@@ -41,6 +49,9 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         target = values
         *parents, last = key.split(".")
         for parent in parents:
+            near = [] if parent in target or target is values else get_close_matches(parent, target, n=1, cutoff=0.75)
+            if near:
+                raise ValueError(f"`{key}`: there is no `{parent}`; did you mean `{near[0]}`?")
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ValueError(f"`{key}`: `{parent}` is a value, not a group of options")
@@ -93,6 +104,8 @@ def coerce(hint: Any, value: Any, path: str) -> Any:
         raise ValueError(f"`{path}` must be a list, got {value!r:.80}")
     if origin is tuple and isinstance(value, list):
         return tuple(value)
+    if hint is float and isinstance(value, str) and _PLAIN_EXPONENT.fullmatch(value):
+        return float(value)
     wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(hint)
     if wanted and (not isinstance(value, wanted) or (hint is not bool and isinstance(value, bool))):
         raise ValueError(f"`{path}` must be {hint.__name__}, got {value!r}")

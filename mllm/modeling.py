@@ -77,7 +77,7 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
             ids.pad, ids.user, ids.assistant, ids.media_end, *ids.placeholders.values(), *ids.begins.values()
         })  # fmt: skip
         self._frozen: set[str] = set()
-        self._adapter_parts: list[nn.Module] = []
+        self._adapter_parts: list[tuple[nn.Module, bool]] = []
         self.row_kinds: list[Any] = []
         """States of mechanisms in the language model that must know which rows are media; see `engine.kinds`."""
 
@@ -170,8 +170,8 @@ class CuewiseForConditionalGeneration(CuewisePreTrainedModel, GenerationMixin):
         super().train(mode)
         for name in getattr(self, "_frozen", ()):
             self._scope(name).eval()
-        for part in getattr(self, "_adapter_parts", ()):  # dropout of LoRA layers works inside frozen scopes
-            part.train(mode)
+        for part, learns in getattr(self, "_adapter_parts", ()):  # dropout of LoRA layers, also in frozen scopes
+            part.train(mode and learns)
         return self
 
     def _scope(self, name: str) -> nn.Module:

@@ -64,6 +64,11 @@ class PackedLayout:
         return sum(group.prefix + sum(group.completions) for group in self.groups)
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest prefix with one of its completions."""
+        return max(group.prefix + max(group.completions, default=0) for group in self.groups)
+
+    @property
     def segments(self) -> list[Segment]:
         """Prefix, its completions, next prefix, and so on."""
         found, at = [], 0
@@ -124,6 +129,7 @@ def packed_inputs(language_model: nn.Module, layout: PackedLayout, rows: Tensor)
     """What the language model needs beside the rows [1, L, d] of a packed row, for the kernel that it uses."""
     if tuple(rows.shape[:2]) != (1, layout.length):
         raise ValueError(f"the layout describes one row of {layout.length} tokens, but rows are {tuple(rows.shape)}")
+    _check_packable(language_model, layout)
     kernel = language_model.config._attn_implementation
     inputs: dict[str, Any] = {"position_ids": layout.position_ids(rows.device), "use_cache": False}
     if kernel == VARLEN:
@@ -137,6 +143,39 @@ def packed_inputs(language_model: nn.Module, layout: PackedLayout, rows: Tensor)
             ~mask, torch.finfo(rows.dtype).min
         )
     return inputs | {"attention_mask": mask}
+
+
+def _check_packable(language_model: nn.Module, layout: PackedLayout) -> None:
+    """Raise ValueError where samples of a row would reach each other past the attention, or it would reach too far."""
+    config = language_model.config
+    if carries_state(language_model):
+        raise ValueError(f"a language model of type `{config.model_type}` carries a state along the row, by which "
+                         "packed samples would see each other; set `packed: false`, or train it by a recipe that does "
+                         "not pack")  # fmt: skip
+    window = window_of(config)
+    if window is not None and layout.longest > window:
+        raise ValueError(f"packed rows have no sliding window, but a layer of this language model uses {window} and a "
+                         f"sequence has {layout.longest} tokens; use shorter ones, or set `packed: false`")  # fmt: skip
+
+
+def carries_state(language_model: nn.Module) -> bool:
+    """Whether a layer reads its neighbours other than by attention: convolutions, state spaces, linear attention."""
+    if "_carries_state" not in language_model.__dict__:  # a walk over all modules, once
+        language_model._carries_state = bool(getattr(language_model, "_is_stateful", False)) or any(
+            isinstance(module, nn.Conv1d) or "linear_attn" in name for name, module in language_model.named_modules()
+        )
+    return language_model._carries_state
+
+
+def window_of(config: Any) -> int | None:
+    """Tokens that the narrowest layer looks back; None where all see everything."""
+    kinds = {*(getattr(config, "layer_types", None) or ())}
+    found = []
+    if not kinds or "sliding_attention" in kinds:
+        found.append(getattr(config, "sliding_window", None))
+    if "chunked_attention" in kinds:
+        found.append(getattr(config, "attention_chunk_size", None))
+    return min((window for window in found if window), default=None)
 
 
 def _mask_made(rows: Tensor) -> Tensor:
@@ -322,8 +361,7 @@ def _check_plain(
                          "or use the kernel `sdpa`")  # fmt: skip
     window = options.get("sliding_window")
     if window is not None:
-        longest = (max(group.prefix + max(group.completions, default=0) for group in layout.groups) if layout
-                   else key.shape[2] + max(prefix.length for prefix in shared.prefixes))  # fmt: skip
+        longest = layout.longest if layout else key.shape[2] + max(prefix.length for prefix in shared.prefixes)
         if longest > window:
             raise ValueError(f"the kernel `{VARLEN}` has no sliding window, but a layer uses {window} and a sequence "
                              f"has {longest} tokens; use shorter rows")  # fmt: skip

@@ -203,7 +203,8 @@ def varied_context(row: Row, config: AugmentConfig, generator: Generator) -> str
         return None
     if not row.aus or not tells_actions(row.context):
         return row.context
-    return told_context(varied_actions(row.aus, config, generator), config, generator)
+    told = told_context(varied_actions(row.aus, config, generator), config, generator)
+    return " ".join([told, *row.context.split(". ", 1)[1:]])  # what the row says beside them
 
 
 def told_context(aus: dict[str, float], config: AugmentConfig, generator: Generator) -> str:

@@ -7,7 +7,7 @@ weights that it starts from.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,8 +32,8 @@ SHOWN = 3
 DIGESTS = ("rows of ", "weights of ")
 """What the names of digests begin with: their values say nothing to people."""
 
-PIECE, PIECES = 1 << 20, 64
-"""A file of weights up to 64 MiB is looked at whole, of a larger one so many pieces of so many bytes, spread evenly."""
+PIECE, PIECES = 1 << 20, 1024
+"""A file of weights up to 1 GiB is looked at whole, of a larger one so many pieces of so many bytes, spread evenly."""
 
 
 class ChangedRunError(ValueError):
@@ -41,22 +41,39 @@ class ChangedRunError(ValueError):
 
 
 @contextmanager
-def recorded(config: Any, run: Path, *, writes: bool = True) -> Iterator[None]:
-    """The resolved options of a run in its folder; what stood there before comes back when the run is refused.
+def recorded(
+    config: Any, run: Path, *, writes: bool = True, first: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """The resolved options of a run in its folder; what stood there before comes back when the run is refused, or fails
+    before it has left a checkpoint.
 
     Of several processes one writes.
+
+    Args:
+        first: adds to the options, and may write rows into the folder `data` of the run.
     """
-    before = {file: file.read_bytes() for file in (run / "recipe.json", run / ROWS) if file.is_file()}
-    if writes:
-        run.mkdir(parents=True, exist_ok=True)
-        written = json.dumps(asdict(config), indent=1, default=str) + "\n"
-        (run / "recipe.json").write_text(written, encoding="utf-8")
+    kept = _checkpoints(run)
+    files = (run / "recipe.json", run / ROWS, *(run / "data").glob("*.jsonl"))
+    before = {file: file.read_bytes() for file in files if file.is_file()}
     try:
+        first()
+        if writes:
+            run.mkdir(parents=True, exist_ok=True)
+            written = json.dumps(asdict(config), indent=1, default=str) + "\n"
+            (run / "recipe.json").write_text(written, encoding="utf-8")
         yield
-    except ChangedRunError:
-        for file, content in before.items() if writes else ():
-            file.write_bytes(content)
+    except Exception:
+        if before and writes and _checkpoints(run) == kept:
+            for file in (run / "data").glob("*.jsonl"):
+                file.unlink()
+            for file, content in before.items():
+                file.write_bytes(content)
         raise
+
+
+def _checkpoints(run: Path) -> dict[Path, int]:
+    """Files of the run's checkpoints, with their times of change."""
+    return {file: file.stat().st_mtime_ns for file in (run / "checkpoints").rglob("*.pt")}
 
 
 def basis_of(run: Path, stage: str, loop: "LoopConfig", seed: int) -> Basis:
@@ -89,7 +106,7 @@ def write_rows(sources: "Mapping[str, Sequence[Example]]", run: Path, init: Path
 def weights_digest(folder: Path) -> str:
     """Changes with the files of weights in a folder: their names, sizes, and up to `PIECES` of each."""
     total = hashlib.blake2b(digest_size=12)
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
         size = file.stat().st_size
         total.update(f"{file.name} {size}\n".encode())
         with file.open("rb") as content:

@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -100,7 +101,12 @@ class Checkpoints:
         """
         if not self.path.exists():
             return Progress(), {}
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            kept = f", or put {self.older()[-1].name} in its place" if self.older() else ""
+            raise ValueError(f"the checkpoint {self.path} is damaged and cannot be read ({str(error)[:80]}); remove it "
+                             f"to begin the stage anew{kept}") from error  # fmt: skip
         self._check(state.get("basis"))
         self._fill(model, state["model"], self.path)
         load_optimizer(model, optimizer, state["optimizer"])

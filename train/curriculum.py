@@ -117,6 +117,8 @@ class StageConfig:
             raise ValueError(f"unknown task `{unknown[0]}`; tasks are {', '.join(TASKS)}")
         if not self.tasks or min(self.tasks.values()) < 0 or not sum(self.tasks.values()):
             raise ValueError("tasks must name shares >= 0, at least one of them > 0")
+        if self.head_weight < 0:
+            raise ValueError(f"head_weight must be >= 0, got {self.head_weight:g}")
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay is a share in [0, 1), got {self.replay:g}")
         if not self.trains and not self.adapters and self.experts is None:

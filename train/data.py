@@ -20,6 +20,7 @@ from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.augment import AugmentConfig, augment, mix_voices, varied_context
 from cuewise.train.examples import HEADS, Example, only_channel
 from cuewise.train.losses import IGNORE
+from cuewise.train.media_gate import check_streams
 
 
 @dataclass(kw_only=True, slots=True)
@@ -51,6 +52,8 @@ class MixtureConfig:
             raise ValueError("mixture.weights must name sources with weights >= 0, at least one of them > 0")
         if not 0 <= self.stream_dropout <= 1 or not 0 <= self.explained_share <= 1:
             raise ValueError("mixture.stream_dropout and explained_share are shares in [0, 1]")
+        if self.label_weight <= 0:
+            raise ValueError(f"mixture.label_weight must be > 0, got {self.label_weight:g}; 1 weighs all tokens alike")
 
 
 @dataclass(slots=True)
@@ -160,6 +163,7 @@ class Mixture:
         unknown = sorted(set(config.weights) - set(sources))
         if unknown:
             raise ValueError(f"mixture.weights names `{unknown[0]}`, but the sources are {', '.join(sorted(sources))}")
+        check_streams("mixture.streams", config.streams, processor.plan)
         self.names = [name for name, weight in config.weights.items() if weight > 0]
         self.weights = torch.tensor([config.weights[name] for name in self.names])
         self.sources, self.config, self.processor, self.units = sources, config, processor, list(units)
@@ -229,6 +233,8 @@ class Mixture:
         explained = float(torch.rand((), generator=generator)) < self.config.explained_share
         clip = augment(kept, self.config.augment, generator)
         context = varied_context(example.row, self.config.augment, generator)
+        if not clip.streams.keys() - {"context"}:
+            context = example.row.context  # there is nothing else
         clip = self.processor.with_context(clip, context)
         return Shown(clip, "explained" if explained else "direct", context)
 
@@ -276,7 +282,8 @@ class Mixture:
 def drop_streams(
     tensors: ClipTensors, share: float, generator: Generator, always: str | None = None
 ) -> ClipTensors:
-    """With chance `share`, keep a random non-empty proper subset of the streams.
+    """With chance `share`, keep a random proper subset of the streams, and not the context alone, which is not a
+    stream that anything could be read from.
 
     `always` stays: without the only stream that was labelled, the label could not be known.
     """
@@ -284,7 +291,10 @@ def drop_streams(
     if len(names) < 2 or float(torch.rand((), generator=generator)) >= share:
         return tensors
     keep = 1 + int(torch.randint(len(names) - 1, (), generator=generator))
-    chosen = {names[i] for i in torch.randperm(len(names), generator=generator)[:keep].tolist()} | {always}
+    order = [names[i] for i in torch.randperm(len(names), generator=generator).tolist()]
+    chosen = {*order[:keep], always}
+    if not chosen & {*names} - {"context"}:
+        chosen.add(next(name for name in order if name != "context"))
     return ClipTensors({name: stream for name, stream in tensors.streams.items() if name in chosen})
 
 

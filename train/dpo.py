@@ -83,6 +83,15 @@ class PreferenceConfig:
     0.25)."""
 
     def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise ValueError(f"preference.beta must be > 0, got {self.beta:g}")
+        if not 0 <= self.smoothing < 0.5:
+            raise ValueError(f"preference.smoothing is a share in [0, 0.5), got {self.smoothing:g}")
+        for name in ("dynamic", "dynamic_rate", "input_weight", "text_weight", "blame_weight", "sft_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"preference.{name} must be >= 0, got {getattr(self, name):g}")
+        if any(weight < 0 for weight in self.kind_weights.values()):
+            raise ValueError("preference.kind_weights must be >= 0")
         for name in ("dynamic", "sft_weight"):
             if self.method == "cut" and getattr(self, name):
                 raise ValueError(f"preference.{name} does nothing with method: cut, which has no beta and learns every "

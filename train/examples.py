@@ -4,6 +4,8 @@ An `Example` holds everything a training step needs, so that training itself run
 prepared in parallel and cached in shards under a name that covers everything the content depends on.
 """
 
+import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +31,12 @@ from cuewise.mllm.tensors import ClipTensors, StreamTensors
 from cuewise.train.cache_name import fingerprint
 from cuewise.train.row_options import of_split, of_tier, softened, with_demonstrations
 
+log = logging.getLogger(__name__)
 SHARD = 100
+SHOWN = 5
+DAMAGED = ("damaged_video", "damaged_sound", "cut_short")
+"""Problems of a clip of which only a part could be read."""
+
 CHANNELS = ("face", "voice", "words")
 HEADS = (*CHANNELS, "context")
 """Streams whose reading is trained; what a context tells is measured in the face, or else speaks of the whole clip."""
@@ -111,7 +118,8 @@ class Example:
             return None
         votes = self.row.votes.get("face" if channel == "context" and self.row.aus else channel)
         if votes is None and (channel in ("all", "context") or channel == only_channel(self.row)):
-            votes = dict.fromkeys(self.row.labels if channel == "words" else self.row.labels[:1], 1.0)
+            named = self.row.labels if channel == "words" else self.row.labels[:1]
+            votes = self.row.votes.get("all") or dict.fromkeys(named, 1.0)
         shares = torch.zeros(len(COMMON_LABELS))
         for label, number in (votes or {}).items():
             common = common_label(label)
@@ -147,8 +155,9 @@ def load_source(
         processor_state = _processor_state(processor)
         jobs = [(name, config, shards[i], data_root, media, processor_state, folder / f"{i:05d}.pt") for i in missing]
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for _ in tqdm(pool.map(_prepare_shard, jobs), total=len(jobs), desc=f"prepare {name}", unit="shard"):
-                pass
+            damaged = [line for lines in tqdm(pool.map(_prepare_shard, jobs), total=len(jobs), desc=f"prepare {name}",
+                                              unit="shard") for line in lines]  # fmt: skip
+        _tell(name, damaged)
     examples = []
     for index in range(len(shards)):
         packed = torch.load(folder / f"{index:05d}.pt", weights_only=True)
@@ -220,12 +229,21 @@ def _with_actions(name: str, rows: list[Row], root: Path) -> list[Row]:
     return [row.model_copy(update={"context": measured[row.id].context, "aus": measured[row.id].aus}) for row in rows]
 
 
-def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, Path]) -> None:
+def _tell(name: str, damaged: list[str]) -> None:
+    """Warn of clips of which only a part could be read."""
+    if damaged:
+        more = f" … and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else ""
+        log.warning("source %r: %d clips are damaged and are learnt as far as they can be read: %s%s", name,
+                    len(damaged), "; ".join(damaged[:SHOWN]), more)  # fmt: skip
+
+
+def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, Path]) -> list[str]:
+    """Write one shard; what is damaged in its clips."""
     name, config, items, data_root, media, processor_state, path = job
     torch.set_num_threads(1)
     processor = CuewiseProcessor(**processor_state)
     root = media_root(config, data_root)
-    packed = []
+    packed, damaged = [], []
     for item, speed in items:
         if isinstance(item, int):
             row, decoded, face = _synthesise(item, media, config)
@@ -235,9 +253,11 @@ def _prepare_shard(job: tuple[str, SourceConfig, list, Path, MediaConfig, dict, 
         if face is not None:
             tensors.streams["face"] = face
         packed.append(_pack(row, tensors, decoded.duration_s))
-    part = path.with_suffix(".part")
+        damaged += [f"{row.id}: {problem.message}" for problem in decoded.problems if problem.code in DAMAGED]
+    part = path.with_suffix(f".{os.getpid()}.part")
     torch.save(packed, part)
     part.replace(path)
+    return damaged
 
 
 def _reduced(processor: CuewiseProcessor, tensors: ClipTensors) -> ClipTensors:
@@ -310,6 +330,10 @@ def _decode(
     row.words = decoded.words  # their times count from the begin of the span
     if config.still_seconds and decoded.frames is not None and len(decoded.frames) == 1:
         decoded = still(decoded, config.still_seconds, media.num_frames)
+    for code, content in (("damaged_video", decoded.frames), ("damaged_sound", decoded.samples)):
+        problem = next((problem for problem in decoded.problems if problem.code == code), None)
+        if problem is not None and content is None:
+            raise SourceError(f"source {name!r}, row {row.id!r}: {problem.message}; repair the file, or leave it out")
     if "voice" in decoded.absent and row.media.get("audio"):
         raise SourceError(f"source {name!r}, row {row.id!r}: no sound was read ({decoded.absent['voice']})")
     return row, _with_observed_cues(row, decoded)

@@ -107,8 +107,12 @@ class PolicyConfig:
         if self.advantage not in (*ADVANTAGES, "gdpo"):
             known = ", ".join([*ADVANTAGES, "gdpo"])
             raise ValueError(f"policy.advantage must be one of {known}, got {self.advantage!r}")
-        if self.cue_credit < 0:
-            raise ValueError(f"policy.cue_credit must be >= 0, got {self.cue_credit:g}; 0 leaves it out")
+        for name in ("cue_credit", "kl_weight", "overlong_buffer", "overlong_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"policy.{name} must be >= 0, got {getattr(self, name):g}; 0 leaves it out")
+        if not 0 < self.clip_low <= 1 or not self.clip_high > 0:
+            raise ValueError(f"policy.clip_low must lie in (0, 1] and clip_high be > 0, got {self.clip_low:g} and "
+                             f"{self.clip_high:g}")  # fmt: skip
         if self.overlong_buffer and not self.overlong_weight:
             raise ValueError("policy.overlong_buffer does nothing without policy.overlong_weight; set both or neither")
         if self.updates < 1:
@@ -180,6 +184,8 @@ class GRPOConfig(RecipeConfig):
             raise ValueError(f"weights names `{unknown[0]}`, but the sources are {', '.join(self.sources)}")
         check_readers(self.scoring, self.readers)
         check_rewards(self.rewards)
+        if not (self.scoring.counts or self.policy.overlong_weight or self.policy.cue_credit):
+            raise ValueError("every reward weighs nothing, so there is nothing to learn; give one a weight > 0")
         if self.loop.evaluate_every:
             raise ValueError("a GRPO recipe has no validation sources; leave loop.evaluate_every out and run `cuewise "
                              "eval` on the finished model")  # fmt: skip

@@ -28,7 +28,7 @@ from cuewise.train.data import Mixture, drop_streams
 from cuewise.train.examples import Example, only_channel
 from cuewise.train.grpo_config import AlarmConfig, GRPOConfig
 from cuewise.train.loop import TrainingError
-from cuewise.train.media_gate import expected_rows, watched
+from cuewise.train.media_gate import check_streams, expected_rows, watched
 from cuewise.train.packing import PackedRow, Prompted, pack_answers
 from cuewise.train.policy_losses import token_logprobs
 from cuewise.train.reference import Reference
@@ -138,6 +138,7 @@ class Groups:
         self.model, self.processor, self.mixture, self.engine = model, processor, mixture, engine
         self.config, self.reference, self.parts, self.size = config, reference, parts, size
         self.autocast, self.silent = autocast, set()
+        check_streams("requires", config.requires, processor.plan)
         self.alarms, self.scoring = Alarms(config.alarms), config.scoring
         self.readers = load_readers(config.readers, model.device)
         self.opening = processor.text_ids(OPENING[config.rollout.form])

@@ -6,6 +6,7 @@ with the same weights as an undisturbed one. A step may be cut into micro-batche
 each micro-batch counts by its weight (answer tokens, or samples), so the cut does not change what is learnt.
 """
 
+import logging
 import math
 import time
 import zlib
@@ -26,6 +27,7 @@ from cuewise.train.parallel import Batch, LossFn, Parallel, weighted_mean
 from cuewise.train.prefetch import Drawn, drawn_batches
 from cuewise.train.tracking import JsonLog, progress, write_table
 
+log = logging.getLogger(__name__)
 Batches = Callable[[int, torch.Generator], Batch]
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -108,8 +110,16 @@ class LoopConfig:
         for name in ("steps", "batch_size", "micro_batches", "log_every", "save_every", "keep_last"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if not self.lr > 0:
-            raise ValueError(f"lr must be > 0, got {self.lr}")
+        for name in ("lr", "grad_clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name):g}")
+        for name in ("warmup_steps", "weight_decay", "evaluate_every", "sample_every", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name):g}")
+        if not 0 <= self.final_lr <= 1:
+            raise ValueError(f"final_lr is a share of lr in [0, 1], got {self.final_lr:g}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are two decays in [0, 1), got {', '.join(map(str, self.betas))}")
         if self.schedule not in ("cosine", "linear", "constant"):
             raise ValueError(f"schedule must be cosine, linear or constant, got {self.schedule!r}")
         if self.patience and not self.evaluate_every:
@@ -328,8 +338,11 @@ class _Stage:
             near = get_close_matches(config.metric, found, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(found))}"
             raise ValueError(f"stage {self.name!r}: no validation number is named `{config.metric}`; {hint}")
-        value = found[config.metric]
-        better = state.best is None or (value > state.best if config.higher_is_better else value < state.best)
+        value, best = found[config.metric], state.best
+        if math.isnan(value):
+            log.warning("stage %r, step %d: `%s` is nan, which is never the best", self.name, state.step, config.metric)
+        first = best is None or math.isnan(best)
+        better = not math.isnan(value) and (first or (value > best if config.higher_is_better else value < best))
         state.misses = 0 if better else state.misses + 1
         if better:
             state.best, state.best_step = value, state.step

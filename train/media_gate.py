@@ -7,6 +7,7 @@ rows themselves: a row counts only when it is neither zero nor the placeholder's
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -22,6 +23,15 @@ Counts = Mapping[str, int]
 
 class MediaLostError(RuntimeError):
     """Media that should reach the language model does not; names stage, stream and samples."""
+
+
+def check_streams(option: str, names: Sequence[str], plan: StreamPlan) -> None:
+    """Raise ValueError for a stream that the model does not have."""
+    unknown = [name for name in names if name not in plan.streams]
+    if unknown:
+        near = get_close_matches(unknown[0], plan.streams, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(plan.streams)}"
+        raise ValueError(f"{option} names `{unknown[0]}`, which is no stream of this model; {hint}")
 
 
 def expected_rows(

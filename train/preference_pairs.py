@@ -22,7 +22,7 @@ from cuewise.mllm.prompts import build
 from cuewise.mllm.report import parse
 from cuewise.mllm.tensors import ClipTensors, StreamTensors
 from cuewise.train.examples import Example
-from cuewise.train.media_gate import expected_rows
+from cuewise.train.media_gate import check_streams, expected_rows
 from cuewise.train.packing import Prompted
 
 RowText = tuple[str | None, list[Any]]
@@ -143,6 +143,7 @@ class Prompter:
     """Writes the prompts of a pair; each kind of prompt has the answers that are scored behind it."""
 
     def __init__(self, processor: CuewiseProcessor, requires: Sequence[str] = ()):
+        check_streams("requires", requires, processor.plan)
         self.processor, self.requires = processor, tuple(requires)
         tokens = processor.plan.tokens
         self._media = {tokens.media_end, *tokens.placeholders.values(), *tokens.begins.values()}

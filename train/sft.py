@@ -98,6 +98,12 @@ class SFTConfig:
                 hint = "; give your clips with data.csv=FILE" if unknown[0] == "mine" else ""
                 listed = ", ".join(known) or "none"
                 raise ValueError(f"stage {name!r} draws from `{unknown[0]}`, but the sources are {listed}{hint}")
+        held_out = [*self.validation, *(["mine_dev"] if self.data is not None else [])]
+        for name, stage in self.stages.items():
+            unknown = sorted(set(stage.validation) - set(held_out))
+            if unknown:
+                raise ValueError(f"stage {name!r} is validated on `{unknown[0]}`, but `validation` has "
+                                 f"{', '.join(held_out) or 'nothing'}")  # fmt: skip
         if self.data is not None and not any("mine" in stage.mixture.weights for stage in self.stages.values()):
             raise ValueError("data.csv gives clips of your own but no stage draws from them; add `mine` to the "
                              "mixture.weights of a stage, or leave `data` out")  # fmt: skip
@@ -108,10 +114,13 @@ def main(recipe: str, overrides: list[str] | None = None) -> Path:
     config = read_recipe(recipe, overrides or [])
     out = Path(config.out) / config.name
     parallel = Parallel(config.hardware, str(out))
-    if config.data is not None:
-        with parallel.main_first():
-            take_own_clips(config, out)
-    with recorded(config, out, writes=parallel.is_main):
+
+    def first() -> None:
+        if config.data is not None:
+            with parallel.main_first():
+                take_own_clips(config, out)
+
+    with recorded(config, out, writes=parallel.is_main, first=first):
         return run(config, out, parallel)
 
 

@@ -25,10 +25,11 @@ def heads_loss(model: CuewiseForConditionalGeneration, batch: TrainBatch) -> tup
 class Said:
     """What the heads said about B clips, and what they should have said."""
 
-    streams: dict[str, tuple[Tensor, Tensor, Tensor]]
-    """Stream -> class logits [B, L], valence and arousal [B, 2], bool [B] whether it is there."""
+    streams: dict[str, tuple[Tensor | None, Tensor | None, Tensor]]
+    """Stream -> class logits [B, L], valence and arousal [B, 2], bool [B] whether it is there. None for heads that the
+    model does not have."""
 
-    whole: tuple[Tensor, Tensor, Tensor]
+    whole: tuple[Tensor | None, Tensor | None, Tensor]
     """The same of all streams together."""
 
     aus: tuple[Tensor, Tensor] | None
@@ -77,18 +78,25 @@ def said_loss(said: Said) -> tuple[Tensor, dict[str, Tensor | float]]:
         known = targets.known[name] & present
         if not known.any():
             continue
-        logits = logits + targets.prior.get(name, 0.0)
-        loss, found = soft_cross_entropy(logits, targets.shares[name], known, smoothing=0.05)
-        total = total + loss
-        stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
-        va_loss, _ = valence_arousal_loss(va, targets.va, targets.va_known & known)
-        total = total + 0.2 * va_loss
+        if logits is not None:
+            logits = logits + targets.prior.get(name, 0.0)
+            loss, found = soft_cross_entropy(logits, targets.shares[name], known, smoothing=0.05)
+            total = total + loss
+            stats |= {f"{name}/loss": loss.detach(), f"{name}/accuracy": found["accuracy"]}
+        if va is not None:
+            va_loss, _ = valence_arousal_loss(va, targets.va, targets.va_known & known)
+            total = total + 0.2 * va_loss
     logits, va, present = said.whole
-    loss, found = soft_cross_entropy(logits, targets.shares["all"], targets.known["all"] & present, smoothing=0.05)
-    va_loss, va_found = valence_arousal_loss(va, targets.va, targets.va_known & present)
-    stats |= {"all/loss": loss.detach(), "all/accuracy": found["accuracy"], "va/loss": va_loss.detach()}
-    stats |= {f"va/{key}": value for key, value in va_found.items() if key == "ccc"}
-    total = total + 0.5 * loss + 0.2 * va_loss
+    if logits is not None:
+        known = targets.known["all"] & present
+        loss, found = soft_cross_entropy(logits, targets.shares["all"], known, smoothing=0.05)
+        stats |= {"all/loss": loss.detach(), "all/accuracy": found["accuracy"]}
+        total = total + 0.5 * loss
+    if va is not None:
+        va_loss, va_found = valence_arousal_loss(va, targets.va, targets.va_known & present)
+        stats |= {"va/loss": va_loss.detach()}
+        stats |= {f"va/{key}": value for key, value in va_found.items() if key == "ccc"}
+        total = total + 0.2 * va_loss
     if said.aus is not None:
         au_loss, found = masked_intensity_loss(*said.aus)
         if found["count"]:
@@ -101,12 +109,18 @@ def joined(parts: Sequence[Said]) -> Said:
     """What the heads said about the clips of all parts, as if they had been one batch."""
     streams = {}
     for name in dict.fromkeys(name for part in parts for name in part.streams):
-        filled = [part.streams.get(name) or tuple(torch.zeros_like(value) for value in part.whole) for part in parts]
-        streams[name] = tuple(torch.cat(values) for values in zip(*filled))
-    whole = tuple(torch.cat(values) for values in zip(*(part.whole for part in parts)))
+        filled = [part.streams.get(name) or tuple(None if value is None else torch.zeros_like(value)
+                                                  for value in part.whole) for part in parts]  # fmt: skip
+        streams[name] = _in_a_row(filled)
+    whole = _in_a_row([part.whole for part in parts])
     aus = [part.aus for part in parts if part.aus is not None]
     return Said(streams, whole, tuple(map(torch.cat, zip(*aus))) if aus else None,
                 joined_targets([part.targets for part in parts]))  # fmt: skip
+
+
+def _in_a_row(parts: Sequence[tuple[Tensor | None, ...]]) -> tuple[Tensor | None, ...]:
+    """Each place of all parts in a row; heads that are not there stay so."""
+    return tuple(None if values[0] is None else torch.cat(values) for values in zip(*parts))
 
 
 def with_experts(

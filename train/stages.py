@@ -45,7 +45,8 @@ def train_stage(
     if stage.objective == "heads" or {*stage.tasks} - {"reply"}:
         check_sides({key: [example.row for example in part] for key, part in used.items()}, f"stage {name!r}")
     reader = frozen_states(model, processor, stage, states_cache, earlier)
-    used = encoded(used, reader, parallel.is_main)
+    with parallel.autocast():  # as the encoders would compute in a step
+        used = encoded(used, reader, parallel.is_main)
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
     objective = objective_of(name, stage, model, processor, seed)
@@ -67,7 +68,8 @@ def train_stage(
                          "name one under `validation`")  # fmt: skip
     validate = None
     if stage.loop.evaluate_every:
-        held_out = encoded({"valid": held_out}, reader, False)["valid"]
+        with parallel.autocast():
+            held_out = encoded({"valid": held_out}, reader, False)["valid"]
         validate = validator(held_out, stage, processor, units_of(model), size, parallel, objective)
     apart = _parts_apart(model) if stage.packed and parallel.device.type == "cpu" else nullcontext()
     with attached(model, objective), apart:
@@ -173,7 +175,7 @@ def frozen_states(
         return None
     ways = [one.mixture.augment for one in (stage, *replays(stage, earlier))]
     pictures = any(way.pictures for way in ways)
-    varied = {"voice": any(way.voice for way in ways), "face": pictures, "scene": pictures}
+    varied = {"voice": any(way.voice or way.mixup > 0 for way in ways), "face": pictures, "scene": pictures}
     streams = [name for name, tower in model.media.towers.items() if not varied.get(name, False)
                and not any(weight.requires_grad for weight in tower.encoder.parameters())]  # fmt: skip
     return FrozenEncoders(model, processor, streams, folder) if streams else None

@@ -19,11 +19,11 @@ from cuewise.train.examples import Example
 from cuewise.train.parallel import weighted_mean
 from cuewise.train.stage_losses import Said, joined, said_loss
 
-PLAIN = AugmentConfig(voice=False, pictures=False, context_share=1.0, action_noise=0.0)
+PLAIN = AugmentConfig(voice=False, pictures=False, context_share=1.0, action_noise=0.0, rewording=0.0)
 COUNTED_BY = {
     "token_accuracy": "tokens", "vad/loss": "vad/words", "heatmap/correlation": "heatmap/clips",
     "heatmap/iou": "heatmap/clips", "context/loss": "context/labelled", "context/accuracy": "context/labelled",
-    "accuracy": "labelled",
+    "accuracy": "labelled", "actions/loss": "labelled", "actions/spread": "labelled",
 }  # fmt: skip
 """Number of a batch -> the number that counts what it is a mean of; counts are summed."""
 
@@ -40,7 +40,8 @@ class Given(Curriculum):
     def __init__(
         self, examples: list[Example], stage: StageConfig, processor: CuewiseProcessor, units: Sequence[str] = ()
     ):
-        quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN)
+        quiet = replace(stage.mixture, weights={"valid": 1.0}, stream_dropout=0.0, explained_share=1.0, augment=PLAIN,
+                        even_labels=False)  # fmt: skip
         alone = replace(stage, mixture=quiet, replay=0.0, difficulty=None)
         super().__init__({"valid": examples}, alone, processor, (), units)
 

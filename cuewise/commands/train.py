@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         folder = main(args.recipe, args.overrides)
     except (ValueError, TrainingError) as error:
         raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"cannot read or write {error.filename or 'a file'}: {error.strerror or error}") from error
     print(f"trained: {folder}")
     return EXIT_OK
 
@@ -51,8 +53,10 @@ def _audit(args: argparse.Namespace) -> int:
 
     try:
         config = load_config(args.rewards)
-        answers = model_answers(args.model, args.count or 24) if args.model else None
-        count = args.count or (100 if args.measured else 300)
+        if args.count is not None and args.count < 1:
+            raise UserError(f"--count must be >= 1, got {args.count}")
+        count = args.count or (24 if args.model else 100 if args.measured else 300)
+        answers = model_answers(args.model, count) if args.model else None
         audits = {step: run_audit(config, count=count, seed=args.seed, answers=answers, step=step,
                                   measured=args.measured) for step in config.turns}  # fmt: skip
     except ValueError as error:

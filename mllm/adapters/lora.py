@@ -7,7 +7,7 @@ of no use without the other.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -152,7 +152,7 @@ class Adapter:
         """How confidence is calibrated in the state that is not active now: that of the base model, or ours."""
 
         self.enabled = True
-        self.model._adapter_parts = [part for layer in self.layers() for part in layer.lora_dropout.values()]
+        self._drop_in(self.layers())
 
     def layers(self) -> list[LoraLayer]:
         """The adapted layers."""
@@ -173,6 +173,14 @@ class Adapter:
         chosen = {id(weight) for scope in scopes for weight in self.model.scopes()[scope].parameters()}
         for weight in self.weights().values():
             weight.requires_grad_(id(weight) in chosen)
+        self._drop_in([layer for layer in self.layers() if any(id(weight) in chosen for weight in layer.parameters())])
+
+    def _drop_in(self, learning: Sequence[LoraLayer]) -> None:
+        """Let the dropout of these layers follow the model into training, also in frozen scopes, and of no others."""
+        chosen = {id(layer) for layer in learning}
+        self.model._adapter_parts = [(part, id(layer) in chosen) for layer in self.layers()
+                                     for part in layer.lora_dropout.values()]  # fmt: skip
+        self.model.train(self.model.training)
 
     def switch(self, on: bool) -> None:
         """With the adapter, or exactly the base model."""

@@ -67,7 +67,9 @@ class ToldActions(Objective):
                              f"{', '.join(model.media.towers)}")  # fmt: skip
         self.intensities = nn.Linear(model.config.heads_config.width, len(UNITS))
         self.meaning: ActionMeaning | None = None
-        self.said: list[str] | None = None
+        self.said: dict[bool, list[str]] = {}
+        """What was said in the rows of training, and in those of validation."""
+
 
     def batch(self, mixture: Mixture, count: int, generator: Generator) -> ObjectiveBatch:
         examples = mixture.draw(count, generator)
@@ -106,14 +108,15 @@ class ToldActions(Objective):
         """A row's words, or those of any row where it has none, as a context that tells no face."""
         text = spoken(example)
         if not text:
-            if self.said is None:
+            if mixture.fixed not in self.said:
                 rows = (other for name in mixture.names for other in mixture.sources[name])
-                self.said = [text for other in rows if (text := spoken(other))]
-            if not self.said:
+                self.said[mixture.fixed] = [text for other in rows if (text := spoken(other))]
+            said = self.said[mixture.fixed]
+            if not said:
                 raise ValueError(f"told_actions learns from measured face actions, but row {example.row.id!r} of "
                                  f"source {example.source!r} has none, and no row has words to stand for another "
                                  "context; leave the source out of the stage's mixture, or set its `actions: true`")
-            text = self.said[int(torch.randint(len(self.said), (), generator=generator))]
+            text = said[int(torch.randint(len(said), (), generator=generator))]
         return numbered(text, generator)
 
     def loss(self, model: CuewiseForConditionalGeneration, batch: ObjectiveBatch) -> Loss:
@@ -122,7 +125,7 @@ class ToldActions(Objective):
         misread = (self.intensities(reading.pooled).float() - roots).square().mean(1)
         worth = (misread * tells).sum() / tells.sum().clamp(min=1)
         loss = self.config.weight * worth
-        stats = {"actions/loss": worth.detach()}
+        stats = {"actions/loss": worth.detach(), "labelled": tells.sum()}
         if tells.any():
             stats["actions/spread"] = roots[tells].var(0, correction=0).mean()
         taught = self.config.taught if "meaning" in batch.more else 0.0

@@ -109,6 +109,8 @@ def run_audit(
         answers: (row, length in seconds, answer) of a real model, whose answers then are the honest ones.
         measured: hold cues against what is measured in the clips, which are made for it, their voices alone.
     """
+    if not config.counts:
+        raise ValueError("every reward of the config weighs nothing, so nothing can be audited; give one a weight > 0")
     if measured and answers is not None:
         raise ValueError("the measured audit makes clips of its own; leave `answers` out")
     if answers is None:

@@ -213,6 +213,11 @@ class RewardConfig:
                 raise RewardError(str(error)) from None
 
     @property
+    def counts(self) -> bool:
+        """Whether any reward weighs anything at any step."""
+        return any(weight > 0 for step in self.turns for weight in self.weights(step).values())
+
+    @property
     def turns(self) -> list[int]:
         """Steps at which a weight begins or ends to change, 0 first."""
         moving = [entry.weight for entry in self.rewards.values() if entry.weight.kind != "constant"]
@@ -231,7 +236,8 @@ def load_config(path: str | Path | None = None) -> RewardConfig:
     except RewardError:
         raise
     except (ValueError, TypeError) as error:
-        raise RewardError(f"{path}: {error}") from None
+        told = str(error)
+        raise RewardError(told if told.startswith(str(path)) else f"{path}: {told}") from None
 
 
 @dataclass(slots=True)
