@@ -4,6 +4,7 @@
     anna-01.mp4,happy,we won,anna
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -79,16 +80,15 @@ def rows_of(config: OwnClipsConfig, out: Path) -> dict[str, Path]:
     """
     table = Path(config.csv)
     folder = table.parent if config.folder is None else Path(config.folder)
-    if not table.is_file():
-        raise OwnClipsError(f"data.csv: {table}: no such file; write a table with the columns {config.file} and "
-                            f"{config.label}, one clip per line")  # fmt: skip
-    lines, problems = _lines(table, config)
+    _check_table(table, config)
+    lines, problems = _lines(table, config, folder)
     rows: Numbered = []
     for line in lines:
         try:
             rows.append((line.number, _row(line, config, folder)))
         except TableError as error:
             problems.append(str(error))
+    problems += _repeated(lines, config, folder)
     if problems:
         more = f" … and {len(problems) - MOST_ERRORS} more" if len(problems) > MOST_ERRORS else ""
         raise OwnClipsError("; ".join(problems[:MOST_ERRORS]) + more)
@@ -106,15 +106,49 @@ def rows_of(config: OwnClipsConfig, out: Path) -> dict[str, Path]:
     return files
 
 
-def _lines(table: Path, config: OwnClipsConfig) -> tuple[list[Line], list[str]]:
+def _check_table(table: Path, config: OwnClipsConfig) -> None:
+    """Raise OwnClipsError where there is no such file."""
+    write = f"write a table with the columns {config.file} and {config.label}, one clip per line"
+    if table.is_dir():
+        inside = sorted(path.name for path in table.iterdir() if path.suffix.casefold() in (".csv", ".tsv"))
+        named = f"name a table in it: {', '.join(inside[:MOST_ERRORS])}"
+        hint = named if inside else f"there is no CSV file in it; {write}"
+        raise OwnClipsError(f"data.csv: {table}: this is a folder, not a table; {hint}")
+    if not table.is_file():
+        raise OwnClipsError(f"data.csv: {table}: no such file; {write}")
+
+
+def _lines(table: Path, config: OwnClipsConfig, folder: Path) -> tuple[list[Line], list[str]]:
     """Lines of the table that have all fields, and what is wrong with the others."""
     columns = {name: getattr(config, name) for name in ("file", "label", "transcript", "speaker", "split")}
     needed = {name: columns.pop(name) for name in ("file", "label")}
     defaults = {option.name: option.default for option in fields(OwnClipsConfig) if option.name in columns}
     try:
-        return read_clip_table(table, needed, columns, defaults)
+        return read_clip_table(table, folder, needed, columns, defaults)
     except TableError as error:
         raise OwnClipsError(str(error)) from error
+
+
+def _repeated(lines: Sequence[Line], config: OwnClipsConfig, folder: Path) -> list[str]:
+    """Lines with the file of an earlier line: each would be trained on once more. A clip is always a whole file."""
+    seen: dict[Path, Line] = {}
+    problems = []
+    for line in lines:
+        path = folder / line[config.file].strip()
+        if not os.path.isfile(path):
+            continue
+        first = seen.setdefault(path.resolve(), line)
+        if first is not line:
+            columns = (config.label, config.transcript, config.speaker, config.split)
+            other = [column for column in columns if _words(first, column) != _words(line, column)]
+            what = f" with another {' and another '.join(other)}" if other else " twice"
+            problems.append(f"{config.csv}, lines {first.number} and {line.number}: the same file ({path.resolve()})"
+                            f"{what}; keep one of them")  # fmt: skip
+    return problems
+
+
+def _words(line: Line, column: str) -> list[str]:
+    return line.get(column, "").split()
 
 
 def check_streams(examples: Sequence[Example], needs: Sequence[str]) -> None:
@@ -133,7 +167,9 @@ def _row(line: Line, config: OwnClipsConfig, folder: Path) -> Row:
     if not name:
         raise line.fail(config.file, "no file is named")
     path = folder / name
-    if not path.is_file():
+    if os.path.isdir(path):
+        raise line.fail(config.file, f"{path} is a folder, not a file; write one line for each clip in it")
+    if not os.path.isfile(path):
         near = get_close_matches(name, [p.name for p in folder.iterdir()] if folder.is_dir() else [], n=1)
         raise line.fail(config.file, f"{path} does not exist" + (f"; did you mean `{near[0]}`?" if near else ""))
     transcript = _optional(line, config.transcript)
@@ -193,33 +229,24 @@ def _given_split(line: Line, config: OwnClipsConfig) -> str | None:
 
 
 def _split(rows: Numbered, config: OwnClipsConfig) -> None:
-    """Fill the splits that are not given: as other lines of the speaker or the file, or by a hash of the name."""
+    """Fill the splits that are not given: as other lines of the speaker, or by a hash of the name."""
     spelt: dict[str, str] = {}
     for _, row in rows:
         if row.speaker is not None:
             row.speaker = spelt.setdefault(_person(row.speaker), row.speaker)
-    for key in (_speaker, _file):
-        given = {key(row): row.split for _, row in rows if row.split is not None}
-        for _, row in rows:
-            row.split = row.split or (given.get(key(row)) if key(row) else None)
-    first = {_file(row): row.id for _, row in reversed(rows)}
+    given = {row.speaker: row.split for _, row in rows if row.speaker and row.split}
     for _, row in rows:
+        row.split = row.split or given.get(row.speaker)
         if row.split is None:
-            name = first[_file(row)] if row.speaker is None else _person(row.speaker)
+            name = row.id if row.speaker is None else _person(row.speaker)
             row.split = "dev" if crc32(name.encode()) / 2**32 < config.dev_share else "train"
     _check_apart(rows, config)
 
 
 def _check_apart(rows: Numbered, config: OwnClipsConfig) -> None:
-    """Raise OwnClipsError for a speaker in both splits, and for a file that two lines say different things about."""
+    """Raise OwnClipsError for a speaker in both splits."""
     speakers: dict[str, tuple[int, Row]] = {}
-    files: dict[str, tuple[int, Row]] = {}
     for number, row in rows:
-        line, other = files.setdefault(_file(row), (number, row))
-        for column, same in ((config.label, row.labels == other.labels), (config.split, row.split == other.split)):
-            if not same:
-                raise OwnClipsError(f"{config.csv}, lines {line} and {number}: the same file ({_file(row)}) with "
-                                    f"another {column}; keep one of them")  # fmt: skip
         line, other = speakers.setdefault(row.speaker or "", (number, row))
         if row.speaker and row.split != other.split:
             raise OwnClipsError(f"{config.csv}, lines {line} and {number}: speaker {row.speaker!r} is in train and in "
@@ -228,11 +255,3 @@ def _check_apart(rows: Numbered, config: OwnClipsConfig) -> None:
 
 def _person(name: str) -> str:
     return " ".join(name.casefold().split())
-
-
-def _speaker(row: Row) -> str | None:
-    return row.speaker
-
-
-def _file(row: Row) -> str:
-    return next(iter(row.media.values()))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import tiny_media, tiny_model, tiny_processor
 
-from cuewise.mllm.cache import CacheFolder, FrozenEncoders, clip_key, digest, examine_cache, is_cache
+from cuewise.mllm.cache import CacheFolder, FrozenEncoders, clip_key, digest, examine_cache, is_cache, media_key
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig
 from cuewise.mllm.prompts import build
@@ -93,6 +93,11 @@ def test_known_clips_are_not_decoded_again(tmp_path):
         assert torch.equal(stream.values, again.tensors.streams[name].values)
     reader.clip(clip, MediaConfig(num_frames=4), load)
     assert len(loads) == 2
+    FrozenEncoders(reader.model, tiny_processor(), ("voice", "words"), tmp_path).clip(clip, MediaConfig(), load)
+    assert len(loads) == 3, "other streams hold states there"
+    with torch.autocast("cpu", torch.bfloat16):
+        reader.clip(clip, MediaConfig(), load)
+    assert len(loads) == 4
 
 
 def test_the_key_of_a_clip_follows_its_bytes_and_its_span(tmp_path):
@@ -152,10 +157,15 @@ def test_damaged_entries_are_found_made_anew_and_pruned(tmp_path):
     store.path(keys[1]).write_bytes(store.path(keys[1]).read_bytes()[:50])
     report = examine_cache(tmp_path)
     assert (report.entries, len(report.damaged), report.status) == (1, 2, 2) and "run again with --prune" in str(report)
+    store.path(keys[2]).with_name("." + "9" * 64 + ".1.1.part").write_bytes(b"")
     with pytest.warns(UserWarning, match="cannot be read and is made anew"):
         assert store.get(keys[1]) is None
     report = examine_cache(tmp_path, prune=True)
     assert (report.entries, report.removed, report.status) == (1, 1, 0)
+    store.path(keys[0]).parent.mkdir(exist_ok=True)
+    store.path(keys[0]).write_bytes(flipped)
+    with pytest.warns(UserWarning, match="its content is not what was written"):
+        assert store.get(keys[0]) is None
     assert store.get(keys[2])[1]["digest"] == digest({"x": torch.arange(100.0)})
 
 
@@ -169,3 +179,12 @@ def test_pruning_to_a_size_keeps_what_was_used_last(tmp_path):
     report = examine_cache(tmp_path, prune=True, max_bytes=9000)
     assert report.entries == 2 and store.get("0" * 64) is None and store.get("3" * 64) is not None
     assert is_cache(tmp_path) and not is_cache(Path(tmp_path) / "00")
+
+
+def test_other_content_of_a_file_that_the_options_name_is_another_key(tmp_path):
+    detector = tmp_path / "yunet.onnx"
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        detector.write_bytes(content)
+        keys.append(media_key(MediaConfig(yunet_path=str(detector))))
+    assert keys[0] == keys[2] != keys[1]

@@ -181,3 +181,26 @@ def test_what_the_kernel_cannot_do_is_an_error():
     rows = torch.randn(1, 6, 32)
     with pytest.raises(ValueError, match="attention_dropout"):
         model.train()(inputs_embeds=rows, **packed_inputs(model, PackedLayout((PackedGroup(6),)), rows))
+
+
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_models_that_carry_a_state_along_the_row_are_not_packed(kernel, monkeypatch):
+    """Convolutions and linear attention read the neighbour past any attention mask."""
+    monkeypatch.setitem(LLMS, "lfm2", {"model_type": "lfm2", **SMALL, "layer_types": ["conv", "full_attention"]})
+    model = language_model("lfm2", kernel)
+    with pytest.raises(ValueError, match=r"type `lfm2` carries a state along the row.*set `packed: false`"):
+        packed_inputs(model, LAYOUT, torch.randn(1, LAYOUT.length, 32))
+
+
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+def test_sequences_beyond_a_sliding_window_are_not_packed(kernel, monkeypatch):
+    monkeypatch.setitem(LLMS, "mistral", {"model_type": "mistral", **SMALL, "head_dim": 8, "sliding_window": 12})
+    model = language_model("mistral", kernel)
+    assert "position_ids" in packed_inputs(model, LAYOUT, torch.randn(1, LAYOUT.length, 32))
+    longer = PackedLayout((PackedGroup(7, (6,)),))
+    with pytest.raises(ValueError, match="a layer of this language model uses 12 and a sequence has 13 tokens"):
+        packed_inputs(model, longer, torch.randn(1, 13, 32))

@@ -84,6 +84,9 @@ def test_measured_actions_in_a_context_vary_and_other_contexts_do_not():
     assert all(tells_actions(text) for text in ours)
     others = {varied_context(row, AugmentConfig(context_share=1.0, rewording=1.0), seeded(seed)) for seed in range(40)}
     assert not any(tells_actions(text) for text in others)
+    more = row.model_copy(update={"context": f"{in_words(aus)} Voice: even. She sits."})
+    shown = {varied_context(more, AugmentConfig(context_share=1.0), seeded(seed)) for seed in range(12)}
+    assert len(shown) > 6 and all(text.endswith(" Voice: even. She sits.") for text in shown)
     said = row.model_copy(update={"context": "She has just arrived."})
     assert varied_context(said, AugmentConfig(context_share=1.0), seeded()) == "She has just arrived."
     assert varied_context(row, AugmentConfig(context_share=0.0), seeded()) is None

@@ -10,7 +10,16 @@ from tiny import tiny_media, tiny_processor
 from torch import nn
 
 from cuewise.data_recipes.schema import Row
-from cuewise.train.basis import ROWS, ChangedRunError, basis_of, changes, recorded, rows_digest, write_rows
+from cuewise.train.basis import (
+    ROWS,
+    ChangedRunError,
+    basis_of,
+    changes,
+    recorded,
+    rows_digest,
+    weights_digest,
+    write_rows,
+)
 from cuewise.train.examples import Example
 from cuewise.train.loop import LoopConfig, run_stage
 
@@ -148,3 +157,30 @@ def test_a_refused_run_leaves_what_its_folder_said(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         begin(0.2, [], KeyboardInterrupt)
     assert json.loads((run / "recipe.json").read_text())["lr"] == 0.2
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_its_rows_too(tmp_path):
+    run = tmp_path / "run"
+
+    def begin(rows: str, *, checkpoint: bool) -> None:
+        def first() -> None:
+            (run / "data").mkdir(parents=True, exist_ok=True)
+            (run / "data" / "train.jsonl").write_text(rows)
+
+        with recorded(LOOP, run, first=first):
+            if checkpoint:
+                (run / "checkpoints").mkdir(exist_ok=True)
+                (run / "checkpoints" / f"{rows}.pt").touch()
+            raise ValueError("no such source")
+
+    for rows, checkpoint, kept in (("a", True, "a"), ("b", False, "a"), ("c", True, "c")):
+        with pytest.raises(ValueError, match="no such source"):
+            begin(rows, checkpoint=checkpoint)
+        assert (run / "data" / "train.jsonl").read_text() == kept
+
+
+def test_weights_of_any_format_are_looked_at(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"one")
+    first = weights_digest(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"two")
+    assert weights_digest(tmp_path) != first

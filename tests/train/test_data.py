@@ -162,3 +162,24 @@ def test_a_part_of_the_streams_is_not_taught_the_label_of_the_whole_clip():
     assert torch.equal(batch.targets.known["all"], shown.all(0)) and 0 < shown.all(0).sum() < 12
     assert torch.equal(batch.targets.va_known, shown.all(0))
     assert batch.targets.known["voice"].all(), "what a stream was labelled with stays"
+
+
+def test_a_context_alone_is_never_what_is_left_of_a_clip():
+    processor = tiny_processor()
+    whole = processor.tensors(tiny_media(0, streams=("voice", "words")))
+    told = ClipTensors(whole.streams | {"context": whole.streams["words"]})
+    generator = torch.Generator().manual_seed(0)
+    kept = [{*drop_streams(told, 1.0, generator).streams} for _ in range(80)]
+    assert {"context"} not in kept and any("context" in streams for streams in kept)
+
+
+def test_votes_of_a_clip_with_one_medium_are_those_of_its_channel():
+    row = Row(id="v", corpus="t", labels=["happy"], media={"audio": "x.wav"}, votes={"all": {"happy": 3, "sad": 2}})
+    heard = Example(row, ClipTensors(), 1.0, "a")
+    assert heard.shares("voice").tolist() == heard.shares("all").tolist()
+    assert heard.shares("voice").max() == pytest.approx(0.6) and heard.shares("face") is None
+
+
+def test_streams_that_the_model_does_not_have_are_named():
+    with pytest.raises(ValueError, match=r"mixture\.streams names `voise`.*did you mean `voice`"):
+        Mixture({"a": []}, MixtureConfig(weights={"a": 1.0}, streams=["voise"]), tiny_processor())

@@ -153,6 +153,38 @@ def test_the_stage_ends_early_with_the_best_weights_and_stays_ended(tmp_path):
     assert all(torch.equal(again.state_dict()[name], seen[1][name]) for name in seen[1])
 
 
+def test_a_validation_that_is_nan_is_never_the_best(tmp_path, caplog):
+    values, seen = iter([float("nan"), 0.5, 0.3, float("nan")]), []
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        seen.append(net.state_dict()["0.weight"].clone())
+        return {"valid/loss": next(values)}
+
+    trained = model()
+    run_stage("s", trained, points, squared, config(steps=8, evaluate_every=2), tmp_path, validate=validate)
+    assert torch.equal(trained.state_dict()["0.weight"], seen[2])
+    assert sum("is nan, which is never the best" in message for message in caplog.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"grad_clip": 0}, "grad_clip must be > 0"), ({"grad_clip": -1.0}, "grad_clip must be > 0"),
+     ({"final_lr": -3.0}, r"final_lr is a share of lr in \[0, 1\]"), ({"warmup_steps": -5}, "warmup_steps must be"),
+     ({"weight_decay": -5.0}, "weight_decay must be >= 0"), ({"betas": (2, 3)}, r"betas are two decays in \[0, 1\)")],
+)  # fmt: skip
+def test_numbers_of_the_wrong_sign_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        config(**options)
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):
+    run_stage("s", model(), points, squared, config(), tmp_path)
+    whole = (tmp_path / "s.pt").read_bytes()
+    (tmp_path / "s.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"checkpoint .*s\.pt is damaged .* remove it to begin the stage anew"):
+        run_stage("s", model(), points, squared, config(), tmp_path)
+
+
 def test_a_metric_that_is_not_measured_names_the_nearest(tmp_path):
     options = config(evaluate_every=1, metric="valid/los")
     with pytest.raises(ValueError, match="no validation number is named `valid/los`; did you mean `valid/loss`"):

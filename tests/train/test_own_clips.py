@@ -46,11 +46,23 @@ def test_columns_may_have_other_names_and_speakers_stay_together(tmp_path):
         ("file,label,speaker,split\n0.wav,sad,Anna,train\n1.wav,sad,anna ,dev\n", {}, "'Anna' is in train and in dev"),
         ("file,label,split\n0.wav,sad,train\n./0.wav,sad,dev\n", {}, r"lines 2 and 3: the same file .* another split"),
         ("file,label\n1.wav,sad\n0.wav,sad\n0.wav,happy\n", {}, r"lines 3 and 4: the same file .* another label"),
+        ("file,label\n0.wav,sad\n1.wav,sad\n0.wav,sad\n", {}, r"lines 2 and 4: the same file .*0\.wav\) twice; keep"),
+        ("file,label,transcript,speaker\n0.wav,sad,we,a\n0.wav,sad,won,b\n", {},
+         "lines 2 and 3: the same file .* with another transcript and another speaker; keep one"),
+        ("file,label\n0.wav,hapy\n0.wav,happy\n", {}, "'hapy'.*lines 2 and 3: the same file .* another label"),
         ("file,label,actor\n0.wav,sad,a\n", {"speaker": "acter"}, r"data\.speaker names .* did you mean `actor`"),
         ("file,label,text\n0.wav,sad,a\n", {"transcript": "txt"}, r"data\.transcript names .* did you mean `text`"),
         ("file,label,label\n0.wav,sad,happy\n", {}, "2 columns are named `label`"),
+        ("file,label,Label\n0.wav,sad,happy\n", {}, r"2 columns are named `label` \(`label`, `Label`; case does not"),
+        ("file,label,speakers,Transcripts\n0.wav,sad,a,b\n", {},
+         r"`speakers` is not read; did you mean `speaker`\? Rename it, or give data\.speaker=speakers; "
+         r"column `Transcripts` .* `transcript`\? Rename it, or give data\.transcript=Transcripts"),
+        ("file,label,speaker id\n0.wav,sad,a\n", {}, "`speaker`.* give 'data.speaker=speaker id'; a column that is"),
+        ("file,label,spilt\n0.wav,sad,dev\n", {}, "column `spilt` is not read; did you mean `split`"),
         ("", {}, "the table is empty; begin it with a line file,label"),
         ("file,label\nlabels.csv,sad\n", {}, r"line 2, column `file`: .*labels\.csv"),
+        ("file,label\n.,sad\n", {}, "line 2, column `file`: .* is a folder, not a file; write one line for each clip"),
+        (f"file,label\n{'a' * 300},sad\n", {}, "line 2, column `file`: .*aaa does not exist"),
     ],
 )
 def test_every_mistake_is_named(tmp_path, table, options, message):
@@ -108,15 +120,86 @@ def test_a_word_that_is_no_emotion_gets_no_silly_suggestion(tmp_path, word):
         rows_of(clips(tmp_path, f"file,label\n0.wav,{word}\n"), tmp_path / "out")
 
 
-def test_lines_without_a_split_follow_their_speaker_and_their_file(tmp_path):
-    table = ("file,label,speaker,split\n0.wav,sad,anna,dev\n1.wav,sad,ANNA,\n2.wav,sad,,train\n2.wav,sad,,\n"
-             "3.wav,sad,bo,train\n0.wav,sad,anna,\n")  # fmt: skip
-    config = clips(tmp_path, table)
+def test_lines_without_a_split_follow_their_speaker(tmp_path):
+    table = "file,label,speaker,split\n0.wav,sad,anna,dev\n1.wav,sad,ANNA,\n2.wav,sad,,train\n3.wav,sad,bo,train\n"
+    config = clips(tmp_path, table + "4.wav,sad,Bo,\n", count=5)
     files = rows_of(config, tmp_path / "out")
-    assert [(row.id, row.speaker) for row in read_jsonl(files["dev"])] == [("0", "anna"), ("1", "anna"), ("0", "anna")]
+    assert [(row.id, row.speaker) for row in read_jsonl(files["dev"])] == [("0", "anna"), ("1", "anna")]
     config.dev_share = 0.999
     files = rows_of(config, tmp_path / "out")
-    assert [row.id for row in read_jsonl(files["train"])] == ["2", "2", "3"]
+    assert [row.id for row in read_jsonl(files["train"])] == ["2", "3", "4"]
+
+
+HEADER = "file,label,speaker,transcript\n"
+OPENS = "line {}: a quote opens here and line {}, which looks like a line of its own, is inside it; is the quote closed"
+
+
+@pytest.mark.parametrize(
+    ("table", "messages"),
+    [
+        (HEADER + '0.wav,happy,a,"hello\n1.wav,sad,b,x\n2.wav,sad,b,x\n', [OPENS.format(2, 3)]),
+        (HEADER + '0.wav,happy,a,"hello\n1.wav,sad,b,x\n2.wav,sad,b,bye"\n', [OPENS.format(2, 3)]),
+        (HEADER + '0.wav,happy,a,"hello\n1.wav,sad,b,"hi"\n2.wav,hapy,b,x\n', [OPENS.format(2, 3), "'hapy'"]),
+        (HEADER + '0.wav,happy,a,"hello\ngone.wav,sad,b,bye"\n', [OPENS.format(2, 3), "line 3.*gone.wav does not"]),
+        (HEADER + '0.wav,happy,"a\n\n1.wav,sad,b",x\n', [OPENS.format(2, 4)]),
+        (HEADER + '0.wav,happy,"a\na","hello\n1.wav,sad,b,x"\n', [OPENS.format(3, 4)]),
+        (HEADER + '0.wav,sad,b,x\n1.wav,happy,a,"hello\n\n', ["line 3: the quote that opens here is never closed"]),
+        (HEADER + '0.wav,sad,b,"5"" tall" she\n1.wav,hapy,a,x\n', ["line 2: ' she' follows the quoted text", "'hapy'"]),
+        ('file,label,"speaker\n0.wav,sad,b\n1.wav,sad,a"\n', [OPENS.format(1, 2)]),
+        ("transcript,label,file\nhello,sad,0.wav\n\"well\nhello,sad,1.wav\n", [OPENS.format(3, 4)]),
+    ],
+)
+@pytest.mark.parametrize(("separator", "newline"), [(",", "\n"), (";", "\r\n"), ("\t", "\r")])
+def test_a_quote_that_is_not_closed_hides_no_clip(tmp_path, table, messages, separator, newline):
+    config = clips(tmp_path, "")
+    (tmp_path / "labels.csv").write_bytes(table.replace(",", separator).replace("\n", newline).encode())
+    with pytest.raises(OwnClipsError, match=f".*{'.*'.join(messages)}") as told:
+        rows_of(config, tmp_path / "out")
+    assert str(told.value).count("labels.csv, line ") == len(messages)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["we won,\nat last", "well, yes, I\nsee, you, know, it\n\nall", 'she said ""5,\n1.wav"" is, sad, it',
+     "we\u2028won\x85it", "so\nmany words " + "and more " * 40],
+)  # fmt: skip
+def test_a_transcript_may_have_lines_and_quotes_of_its_own(tmp_path, text):
+    table = f'transcript,speaker,file,label\n"{text}",a,0.wav,sad\nx,a,1.wav,happy\n'
+    rows = list(read_jsonl(rows_of(clips(tmp_path, table), tmp_path / "out")["train"]))
+    assert [row.id for row in rows] == ["0", "1"] and rows[0].transcript == text.replace('""', '"').strip()
+    table = f'file,label,speaker,transcript\n0.wav,sad,a,"{text}"\n1.wav,happy,a,x\n'
+    (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
+    rows = list(read_jsonl(rows_of(OwnClipsConfig(csv=str(tmp_path / "labels.csv")), tmp_path / "out")["train"]))
+    assert [row.id for row in rows] == ["0", "1"] and rows[0].transcript == text.replace('""', '"').strip()
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    table = 'file,label,transcript\n0.wav,sad,"a\nb"\n1.wav,sad,we\u2028won\n\n2.wav,hapy,x\n'
+    with pytest.raises(OwnClipsError, match=r"^[^;]*line 6, column `label`: unknown emotion 'hapy'"):
+        rows_of(clips(tmp_path, table), tmp_path / "out")
+
+
+def test_columns_that_are_not_read_are_told_once(tmp_path, caplog):
+    config = clips(tmp_path, "file,label,text,Notes,speaker,speakers,,split\n0.wav,sad,we won,x,a,b,c,train\n")
+    rows_of(config, tmp_path / "out")
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.endswith("labels.csv: not read: `text`, `Notes`, `speakers`, `column 7`; say with "
+                            "data.transcript=COLUMN what is in one")  # fmt: skip
+    caplog.clear()
+    config.transcript = "text"
+    rows_of(config, tmp_path / "out")
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.endswith("not read: `Notes`, `speakers`, `column 7`")
+
+
+def test_a_folder_is_no_table(tmp_path):
+    (tmp_path / "empty").mkdir()
+    clips(tmp_path, "file,label\n0.wav,sad\n")
+    (tmp_path / "B.CSV").touch()
+    with pytest.raises(OwnClipsError, match=r"this is a folder, not a table; name a table in it: B\.CSV, labels\.csv$"):
+        rows_of(OwnClipsConfig(csv=str(tmp_path)), tmp_path / "out")
+    with pytest.raises(OwnClipsError, match="this is a folder, not a table; there is no CSV file in it; write a table"):
+        rows_of(OwnClipsConfig(csv=str(tmp_path / "empty")), tmp_path / "out")
 
 
 def test_a_table_that_is_not_there_and_a_stream_that_does_not_exist():

@@ -26,3 +26,20 @@ def test_a_recipe_without_a_kind_is_supervised_tuning():
         main("nano", ["stages.answers.loop.stepz=3"])
     with pytest.raises(ValueError, match="neither a file nor a shipped recipe"):
         main("nanoo")
+
+
+@pytest.mark.parametrize(
+    ("name", "assignment", "message"),
+    [("nano-grpo", "policy.clip_high=-1", "clip_high be > 0"), ("nano-grpo", "policy.kl_weight=-1", "kl_weight must"),
+     ("nano-dpo", "preference.beta=-1", "beta must be > 0"), ("nano-dpo", "preference.smoothing=0.5", "smoothing is")],
+)  # fmt: skip
+def test_numbers_of_the_wrong_sign_are_refused(name, assignment, message):
+    with pytest.raises(ValueError, match=message):
+        from_dict(GRPOConfig if name == "nano-grpo" else DPOConfig, override(recipe_values(name), [assignment]))
+
+
+def test_rewards_that_all_weigh_nothing_are_refused():
+    values = recipe_values("nano-grpo") | {"rewards": {"format": 0.0, "ew": 0.0}}
+    values["policy"] = values["policy"] | {"cue_credit": 0.0}
+    with pytest.raises(ValueError, match="every reward weighs nothing"):
+        from_dict(GRPOConfig, values)

@@ -73,11 +73,20 @@ def test_merged_changes_group_by_group():
         (["stages.answers.loop.stepz=3"], r"did you mean `stages\.answers\.loop\.steps`"),
         (["stages.answers.mixture.weights={ravdes: 1}"], "draws from `ravdes`"),
         (["seed=soon"], "`seed` must be int"),
+        (["stages.anwers.loop.steps=3"], r"there is no `anwers`; did you mean `answers`"),
+        (["stages.more={trains: [llm], loop: {steps: 1}}"], r"`stages\.more` needs `mixture`"),
+        (["stages.answers.validation=[foo]"], "validated on `foo`, but `validation` has synthetic_dev"),
+        (["stages.answers.mixture.label_weight=-1"], "label_weight must be > 0"),
+        (["stages.answers.head_weight=-1"], "head_weight must be >= 0"),
     ],
 )
 def test_a_wrong_option_is_named(overrides, message):
     with pytest.raises(ValueError, match=message):
         read_recipe("nano", overrides)
+
+
+def test_a_number_may_be_written_as_people_write_it():
+    assert read_recipe("nano", ["stages.answers.loop.lr=1e-4"]).stages["answers"].loop.lr == 1e-4
 
 
 def test_an_unknown_recipe_names_the_nearest_one():

@@ -10,6 +10,7 @@ from cuewise.train import stages
 from cuewise.train.losses import concordance
 from cuewise.train.parallel import Parallel
 from cuewise.train.stages import validator
+from cuewise.train.validation import PLAIN
 
 LABELS = ("happy", "sad", "angry", "calm", "fearful", "disgust", "neutral")
 
@@ -103,3 +104,19 @@ def test_rows_without_labels_are_validated_where_their_task_needs_none():
 def test_replay_is_not_validated_as_it_is_no_new_material():
     config = stage(replay=0.5)
     assert "valid/task/replay" not in validated([example(0)], config, 1)
+
+
+def test_validation_knows_no_prior_and_no_other_wording():
+    """What it says must not depend on how the held-out labels happen to be shared out."""
+    examples = [example(i, labels=["happy"], votes={}, cues=[]) for i in range(6)]
+    mixtures = [{"weights": {"a": 1.0}, **more} for more in ({}, {"even_labels": True})]
+    numbers = [validated(examples, stage(objective="heads", trains=["heads"], mixture=mixture), 3)
+               for mixture in mixtures]  # fmt: skip
+    assert numbers[0] == numbers[1] and PLAIN.rewording == 0.0
+
+
+def test_heads_that_a_model_does_not_have_teach_nothing():
+    for heads in ({"labels": []}, {"va": False}):
+        model = tiny_model(heads=heads)
+        found = validated(mixed(), stage(objective="heads", trains=["heads"]), 4, model)
+        assert found["valid/loss"] > 0 and ("valid/all/loss" in found) == ("va" in heads)

@@ -78,6 +78,17 @@ def test_frozen_parts_stay_in_eval_mode_while_the_adapter_drops():
     assert not any(drop.training for drop in drops)
 
 
+def test_only_factors_that_learn_drop():
+    """A scope that this stage leaves alone says the same each time, so that its states can be cached."""
+    model = adapted({"llm": LoraScope(r=2, dropout=0.5), "voice.encoder": LoraScope(r=2, dropout=0.5)})
+    model.train_only("fusion")
+    model.adapter.learn("llm")
+    model.train()
+    drops = {name: module.training for name, module in model.named_modules() if name.endswith("lora_dropout.default")}
+    assert {training for name, training in drops.items() if name.startswith("language_model")} == {True}
+    assert {training for name, training in drops.items() if "voice.encoder" in name} == {False}
+
+
 def test_switched_off_is_exactly_the_base_model_and_on_again_is_the_adapted_one():
     model, batch = trained(adapted(SCOPES, "fusion", "voice.projector")).eval(), inputs()
     base = tiny_model()(**batch).logits

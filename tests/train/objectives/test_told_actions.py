@@ -124,6 +124,20 @@ def test_a_row_without_actions_and_words_gets_the_words_of_another(monkeypatch):
     assert lent and all({"We", "met", "twice."} <= {*text.split()} for text in lent)
 
 
+def test_words_of_validation_are_never_lent_to_training():
+    model, processor = parts()
+    rows, held_out = examples(processor), examples(processor)
+    for some, words in ((rows, "We met twice."), (held_out, "Nobody came.")):
+        some[3].row.aus, some[5].row.aus, some[5].row.transcript = {}, {}, words
+    validation = Mixture({"a": held_out}, stage().mixture, processor)
+    validation.fixed = True
+    first, later = (ToldActions(ToldActionsConfig(), model, processor) for _ in range(2))
+    later.batch(validation, 32, torch.Generator().manual_seed(1))
+    training = Mixture({"a": rows}, stage().mixture, processor)
+    given = [one.batch(training, 32, torch.Generator().manual_seed(0)).streams for one in (first, later)]
+    assert all(torch.equal(given[0][name], given[1][name]) for name in given[0])
+
+
 def test_other_words_stay_as_they_are_save_for_a_number_now_and_then():
     said = [numbered("We met in the hall.", torch.Generator().manual_seed(seed)) for seed in range(200)]
     changed = [text for text in said if text != "We met in the hall."]

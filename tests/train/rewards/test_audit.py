@@ -101,3 +101,11 @@ def test_answers_of_a_model_need_a_cue_and_a_label():
 def test_a_real_model_is_audited_by_its_own_answers(capsys):
     assert main(["train", "audit", "--model", "nano", "--count", "3"]) in (0, 2)
     assert "rows; weights:" in capsys.readouterr().out
+
+
+def test_a_config_that_weighs_nothing_and_a_count_of_none_are_refused(tmp_path, capsys):
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("rewards: {format: {weight: 0}}\n")
+    assert main(["train", "audit", "--rewards", str(nothing)]) == 2
+    assert "weighs nothing" in capsys.readouterr().err
+    assert main(["train", "audit", "--count", "0"]) == 2 and "--count must be >= 1" in capsys.readouterr().err
