@@ -4,17 +4,26 @@ Formulas (docs/training.md explains them), for one process of N:
 
     weights      frozen parameters x (2 in bfloat16, else 4) + trained parameters x 4
     gradients    4 x trained, optimizer 8 x trained (AdamW, float32); FSDP2 divides all three by N
+    buckets      4 x trained under DDP with N > 1, in which it gathers gradients
     activations  a s b h (34 + 2 L) with recomputation, 34 a s b h L without (Korthikanti et al. 2022,
-                 arXiv:2205.05198, less the attention matrix, which fused kernels do not keep); a = 1 in 16 bit, 2 in 32
-    logits       2 x 4 bytes x tokens of a micro-batch x vocabulary
+                 arXiv:2205.05198, less the attention matrix, which fused kernels do not keep); a = 1 in 16 bit, 2 in
+                 32; 34 a s b h L also for every encoder that learns, with its own s, h and L
+    logits       16 bytes x predicted tokens of a micro-batch x vocabulary (padded logits, their gradient and
+                 log-softmax in float32)
+    reference    4 x trained, where what learns in full is kept as it was
+    rollout      8 L h_kv bytes per token of the prompts and answers of a process (keys and values in float32), as far
+                 as it is more than activations and logits, which come after it
     FLOPs        tokens x (2 P forward + 2 P backward through P + 2 P_trained), + 2 P with recomputation;
-                 4 s^2 h L per sample for attention (twice that backwards); 2 P_enc per state of a frozen encoder
+                 2 s^2 h L per sample for attention (twice that backwards); 2 P_enc per state of a frozen encoder;
+                 2 P per token of a pass without gradient: rollouts, the old policy, the reference
     time         FLOPs / (peak x efficiency) + bytes moved / bandwidth
 
-with s tokens per sample, b samples, h width, L layers, P parameters of the language model.
+with s tokens per sample, b samples, h width, L layers, P parameters of the language model. Only packed rows of policies
+have fewer predicted tokens than tokens; an answer there sees its prompt and itself.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -22,7 +31,8 @@ from torch import nn
 
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.train.curriculum import StageConfig
-from cuewise.train.stages import add_adapters, choose_parts
+from cuewise.train.loop import LoopConfig
+from cuewise.train.stages import choose_parts
 
 GIB = 2**30
 
@@ -74,6 +84,54 @@ class Part:
     trained: int
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A part of a row: a prompt, and equally long answers that each see it and themselves."""
+
+    prompt: int
+    answers: int = 0
+    length: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.answers * self.length
+
+    @property
+    def rows(self) -> int:
+        return self.prompt + self.written
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of positions of which one sees the other."""
+        return self.prompt**2 / 2 + self.written * (self.prompt + self.length / 2)
+
+
+@dataclass(kw_only=True, slots=True)
+class Work:
+    """What one sample of a step computes."""
+
+    tokens: dict[str, int]
+    """Slot -> rows, as in the plan."""
+
+    row: Sequence[Group]
+    """What the loss is taken on; empty where the language model does not run."""
+
+    predicted: int
+    """Positions of it that have logits."""
+
+    clips: int = 1
+    """Clips whose media is encoded with the loss."""
+
+    aside: float = 0.0
+    """FLOPs without gradient: rollouts, the old policy, the reference."""
+
+    keys: float = 0.0
+    """Bytes of keys and values while answers are written."""
+
+    keeps_reference: bool = False
+    """What is trained in full is also kept as it was."""
+
+
 @dataclass(slots=True)
 class StagePlan:
     """One stage on one kind of GPU."""
@@ -87,7 +145,7 @@ class StagePlan:
     """Samples of a step: those of the recipe, or the nearest number that all processes can share evenly."""
 
     memory_gib: dict[str, float] = field(default_factory=dict)
-    """weights, gradients, optimizer, activations, logits, overhead: per process."""
+    """weights, gradients, optimizer, buckets, activations, logits, overhead and what else there is: per process."""
 
     flops: float = 0.0
     """Of one optimizer step on all processes."""
@@ -179,26 +237,45 @@ def plan_stage(
         sharded: FSDP2 instead of DDP.
     """
     clip = clip or ClipShape()
+    choose_parts(model, stage)
+    tokens = tokens_of(model, clip)
+    row = [Group(sum(tokens.values()))] if runs_llm(stage) else []
+    work = Work(tokens=tokens, row=row, predicted=sum(group.rows for group in row))
+    return plan_work(name, work, stage.loop, model, gpus, low_frozen=low_frozen, precision=precision, sharded=sharded,
+                     clip=clip)  # fmt: skip
+
+
+def plan_work(
+    name: str, work: Work, loop: LoopConfig, model: CuewiseForConditionalGeneration, gpus: str = "1xH100", *,
+    low_frozen: bool = False, precision: str = "bf16", sharded: bool = False, clip: ClipShape,
+) -> StagePlan:  # fmt: skip
+    """Numbers of a loop whose samples need `work`; what learns in `model` is chosen."""
     count, kind = parse_gpus(gpus)
     gpu = GPUS[kind]
-    choose_parts(model, stage)
-    cut = stage.loop.parts(count)
-    samples = max(1, round(stage.loop.batch_size / cut))
-    plan = StagePlan(name, parts_of(model), tokens_of(model, clip), samples * cut)
-    rows = sum(plan.tokens.values()) if stage.objective == "answers" else 0
+    cut = loop.parts(count)
+    samples = max(1, round(loop.batch_size / cut))
+    plan = StagePlan(name, parts_of(model), work.tokens, samples * cut)
+    positions = encoder_positions(model, clip)
     frozen = sum((part.total - part.trained) * (2 if low_frozen and _low(part.name) else 4) for part in plan.parts)
     share = count if sharded else 1
     sixteen = precision != "no"
     text = model.config.text_config
-    recomputes = stage.loop.gradient_checkpointing
+    rows = samples * sum(group.rows for group in work.row)
+    kept = (activation_bytes(text, rows, loop.gradient_checkpointing, sixteen)
+            + encoder_bytes(model, positions, samples * work.clips, sixteen))  # fmt: skip
+    logits = 16 * samples * work.predicted * text.vocab_size
     plan.memory_gib = {
         "weights": (frozen + 4 * plan.trained) / share / GIB, "gradients": 4 * plan.trained / share / GIB,
         "optimizer": 8 * plan.trained / share / GIB,
-        "activations": activation_bytes(text, samples * rows, recomputes, sixteen) / GIB,
-        "logits": 8 * samples * rows * text.vocab_size / GIB, "overhead": OVERHEAD_GIB,
+        "buckets": 4 * plan.trained / GIB if count > 1 and not sharded else 0.0,
+        "activations": kept / GIB, "logits": logits / GIB, "overhead": OVERHEAD_GIB,
     }  # fmt: skip
+    if work.keeps_reference:
+        plan.memory_gib["reference"] = 4 * plan.trained / GIB
+    if work.keys:
+        plan.memory_gib["rollout"] = max(0.0, work.keys * plan.batch / count - kept - logits) / GIB
     plan.fits = sum(plan.memory_gib.values()) * FRAGMENTATION <= gpu.memory_gib
-    plan.flops = plan.batch * flops_per_sample(model, stage, plan, encoder_positions(model, clip))
+    plan.flops = plan.batch * flops_per_sample(model, loop, plan, work, positions)
     compute = plan.flops / count / (gpu.tflops * (1 if sixteen else 0.5) * 1e12 * EFFICIENCY)
     moved = 0.0
     if count > 1:
@@ -207,6 +284,30 @@ def plan_stage(
             moved += 2 * (frozen + 4 * plan.trained) * (count - 1) / count * (cut / count)
     plan.step_s = compute + moved / (gpu.link_gb_s * 1e9)
     return plan
+
+
+def runs_llm(stage: StageConfig) -> bool:
+    """Whether the stage runs the language model: to learn from what it writes, or from its states."""
+    return stage.objective in ("answers", "conclude", "affect_words")
+
+
+def encoder_bytes(
+    model: CuewiseForConditionalGeneration, positions: dict[str, int], samples: int, sixteen: bool
+) -> float:
+    """Bytes that encoders that learn keep for the backward pass, by the same formula as the language model's layers.
+
+    Counted are transformers with a config of the library; the convolutions of small encoders keep little.
+    """
+    total = 0.0
+    for name, count in positions.items():
+        encoder = model.media.towers[name].encoder
+        config = getattr(getattr(encoder, "model", None), "config", None)
+        if config is None or not any(weight.requires_grad for weight in encoder.parameters()):
+            continue
+        layers = getattr(config, "encoder_layers", None) or getattr(config, "num_hidden_layers", 0)
+        width = getattr(config, "d_model", None) or getattr(config, "hidden_size", 0)
+        total += 34 * samples * count * width * layers * (1 if sixteen else 2)
+    return total
 
 
 def activation_bytes(text: nn.Module, tokens: int, recomputes: bool, sixteen: bool) -> float:
@@ -219,63 +320,55 @@ def activation_bytes(text: nn.Module, tokens: int, recomputes: bool, sixteen: bo
 
 
 def flops_per_sample(
-    model: CuewiseForConditionalGeneration, stage: StageConfig, plan: StagePlan, positions: dict[str, int]
+    model: CuewiseForConditionalGeneration, loop: LoopConfig, plan: StagePlan, work: Work, positions: dict[str, int]
 ) -> float:
     """Multiply-adds x 2 of one sample, forward and backward."""
-    by_name = {part.name: part for part in plan.parts}
-    total = 0.0
-    for stream, count in positions.items():
-        part = by_name.get(f"{stream}.encoder")
-        if part is not None:
-            total += count * (2 * part.total + (4 * part.total if part.trained else 0))
-    others = [part for part in plan.parts if part.name != "llm" and not part.name.endswith(".encoder")]
-    total += sum(6 * part.total * max(plan.tokens.get(part.name.split(".")[0], 1), 1) for part in others)
-    if stage.objective != "answers":
+    total = work.clips * media_flops(plan.parts, plan.tokens, positions) + work.aside
+    if not work.row:
         return total
-    text, llm = model.config.text_config, by_name["llm"]
-    rows = sum(plan.tokens.values())
-    table = text.vocab_size * text.hidden_size
-    active = llm.total - (0 if text.tie_word_embeddings else table)  # looking a row up costs nothing
-    learns = min(llm.trained, active)
-    passes = 2 * (2 if stage.loop.gradient_checkpointing else 1)
-    attention = 4 * rows * rows * text.hidden_size * text.num_hidden_layers / 2  # half of it is masked
-    return total + rows * (passes * active + 2 * active + 2 * learns) + attention * (passes / 2 + 2)
+    products, attention = row_flops(model, plan.parts, work.row, work.predicted)
+    forwards = 2 if loop.gradient_checkpointing else 1
+    learns = min(_llm(plan.parts).trained / sum(_used(model, plan.parts)), 1.0)
+    return total + products * (forwards + 1 + learns) + attention * (forwards + 2)
 
 
-def plan_recipe(
-    stages: dict[str, StageConfig], model: CuewiseForConditionalGeneration, gpus: str, **options: object
-) -> list[StagePlan]:
-    """All stages; the adapters of the recipe are added to `model` first, which also checks every scope it names."""
-    add_adapters(model, stages, seed=0)
-    return [plan_stage(name, stage, model, gpus, **options) for name, stage in stages.items()]
+def media_flops(
+    parts: Sequence[Part], tokens: dict[str, int], positions: dict[str, int], learns: bool = True
+) -> float:  # fmt: skip
+    """Multiply-adds x 2 of encoding one clip, backwards too unless only its rows are wanted."""
+    total = 0.0
+    for part in parts:
+        stream, _, inner = part.name.partition(".")
+        if inner == "encoder":
+            total += positions.get(stream, 0) * part.total * (6 if learns and part.trained else 2)
+        elif part.name != "llm":
+            total += max(tokens.get(stream, 1), 1) * part.total * (6 if learns else 2)
+    return total
 
 
-def table(plans: list[StagePlan], gpus: str, clip: ClipShape) -> str:
-    """The plan for people."""
-    count, kind = parse_gpus(gpus)
-    first = plans[0]
-    lines = [f"{'part':22} {'parameters':>16}  " + "  ".join(f"{plan.name[:14]:>14}" for plan in plans)]
-    for part in first.parts:
-        cells = []
-        for plan in plans:
-            same = next(other for other in plan.parts if other.name == part.name)
-            cells.append(f"{'frozen' if not same.trained else f'{same.trained:,}':>14}")
-        lines.append(f"{part.name:22} {part.total:>16,}  " + "  ".join(cells))
-    shares = [f"{plan.trained / plan.total:>14.2%}" for plan in plans]
-    lines.append(f"{'all':22} {first.total:>16,}  " + "  ".join(shares))
-    slots = ", ".join(f"{slot} {rows}" for slot, rows in first.tokens.items())
-    lines += ["", f"rows of a clip of {clip.seconds:g} s, {clip.frames} frames, {clip.words} words: {slots}; "
-                  f"{sum(first.tokens.values())} in all", "",
-              f"on {count} x {kind}, each with {GPUS[kind].memory_gib:g} GiB"]  # fmt: skip
-    for plan in plans:
-        parts = ", ".join(f"{name} {value:.2f}" for name, value in plan.memory_gib.items())
-        need = sum(plan.memory_gib.values()) * FRAGMENTATION
-        verdict = "fits" if plan.fits else "DOES NOT FIT: more micro_batches, gradient_checkpointing, fsdp2 or GPUs"
-        lines.append(f"  {plan.name}: {need:.1f} GiB per process ({parts}), {verdict}; a step of {plan.batch} samples "
-                     f"takes {plan.flops / 1e12:.3g} TFLOP and about {plan.step_s:.3g} s")  # fmt: skip
-    return "\n".join(lines)
+def row_flops(
+    model: CuewiseForConditionalGeneration, parts: Sequence[Part], row: Sequence[Group], predicted: int
+) -> tuple[float, float]:
+    """Multiply-adds x 2 of one pass of the language model over a row: with weights, and of attention."""
+    text = model.config.text_config
+    body, head = _used(model, parts)
+    pairs = sum(group.pairs for group in row)  # half of a square is masked
+    products = sum(group.rows for group in row) * body + predicted * head
+    return 2.0 * products, 4 * pairs * text.hidden_size * text.num_hidden_layers
 
 
 def _low(part: str) -> bool:
     """Parts that `model.dtype` keeps in 16 bit while frozen."""
     return part == "llm" or part.endswith(".encoder")
+
+
+def _llm(parts: Sequence[Part]) -> Part:
+    return next(part for part in parts if part.name == "llm")
+
+
+def _used(model: CuewiseForConditionalGeneration, parts: Sequence[Part]) -> tuple[int, int]:
+    """Weights of the language model that every token, and every predicted token, is multiplied with; looking a row of
+    the embeddings up costs nothing."""
+    text = model.config.text_config
+    table = text.vocab_size * text.hidden_size
+    return _llm(parts).total - table * (1 if text.tie_word_embeddings else 2), table

@@ -17,11 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
-    from cuewise.train.published import published_recipes
-
     if args.recipe == "list":
-        for name, says in published_recipes().items():
-            print(f"{name:22} {says}")
+        for name, says in listed_recipes().items():
+            print(f"{name:22} {says}".rstrip())
         return EXIT_OK
     from cuewise.running import quiet_transformers
     from cuewise.train.dry_run import plan_of
@@ -33,3 +31,11 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(str(error)) from error
     return EXIT_OK
+
+
+def listed_recipes() -> dict[str, str]:
+    """Name -> what its first comment says, of the shipped recipes and those of published systems."""
+    from cuewise.commands.train import first_comment, shipped_recipes
+    from cuewise.train.published import published_recipes
+
+    return {name: first_comment(path) for name, path in shipped_recipes().items()} | published_recipes()
