@@ -106,3 +106,12 @@ class Clip:
         if self.path is not None:
             return Path(self.path).name
         return Path(self.audio).name if isinstance(self.audio, str | Path) else "clip"
+
+
+def as_clip(given: "Clip | str | Path") -> Clip:
+    """A clip as it is, or the clip of a file. Raises TypeError for anything else."""
+    if isinstance(given, Clip):
+        return given
+    if isinstance(given, str | Path):
+        return Clip(path=given)
+    raise TypeError(f"a clip is a cuewise.Clip or the path of a file, got {type(given).__name__}")

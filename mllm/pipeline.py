@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from cuewise.mllm.attention import set_attention
-from cuewise.mllm.clip import Clip
+from cuewise.mllm.clip import Clip, as_clip
 from cuewise.mllm.engine.base import Engine
 from cuewise.mllm.engine.build import build_engine
 from cuewise.mllm.engine.sequential import SequentialEngine
@@ -72,8 +72,9 @@ class Analyzer:
         media = processor.media_config(media)
         return cls(loaded, processor, name=name, media=media, speech_to_text=speech_to_text, engine=engine)
 
-    def analyze(self, clip: Clip, form: Form = "explained") -> EmotionReport:
-        """Report on one clip. Raises MediaError when it cannot be read."""
+    def analyze(self, clip: Clip | str | Path, form: Form = "explained") -> EmotionReport:
+        """Report on one clip, or on the file of that path. Raises MediaError when it cannot be read."""
+        clip = as_clip(clip)
         media = next(iter(self.worker.load_many([clip])))
         if isinstance(media, MediaError):
             raise media
@@ -82,13 +83,14 @@ class Analyzer:
         return next(self._answers([work], None)).report
 
     def analyze_many(
-        self, clips: Iterable[Clip], form: Form = "explained", on_text: Callable[[str], None] | None = None
-    ) -> Iterator[EmotionReport | ClipError]:
+        self, clips: Iterable[Clip | str | Path], form: Form = "explained",
+        on_text: Callable[[str], None] | None = None,
+    ) -> Iterator[EmotionReport | ClipError]:  # fmt: skip
         """Reports in the order of the clips, encoded in batches; a clip that cannot be read gives a `ClipError`.
 
         `on_text` receives answer text as it is written; clips then go one by one.
         """
-        for answer in self.answer_many(((clip, Question(form=form)) for clip in clips), on_text):
+        for answer in self.answer_many(((as_clip(clip), Question(form=form)) for clip in clips), on_text):
             yield answer if isinstance(answer, ClipError) else answer.report
 
     def answer_many(

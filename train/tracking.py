@@ -58,7 +58,7 @@ LOG_NAMES: dict[str, str] = {
     "distil/agreement": "share of clips whose own teacher picture is the nearest",
     "pair/loss": "InfoNCE of scene and person",
     "accuracy": "share of labelled turns that the best chain of labels gets right",
-    "labelled": "turns of the batch that have a label",
+    "labelled": "turns of the batch that have a label; of `told_actions`, contexts that tell measured actions",
     "context/labelled": "contexts of the batch that have a label",
     "turns": "turns of the batch",
     "dialogues": "dialogues of the batch",

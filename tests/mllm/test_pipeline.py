@@ -132,6 +132,14 @@ def test_an_unreadable_clip_is_an_error_in_its_place_and_the_others_go_on(analyz
         analyzer.analyze(Clip(path=tmp_path / "nowhere.mp4"))
 
 
+def test_the_path_of_a_file_is_a_clip_and_other_things_are_refused(analyzer, tmp_path):
+    file = audio_file(tmp_path, "wav", seconds=1.0)
+    assert analyzer.analyze(str(file), "direct").clip == analyzer.analyze(Clip(path=file), "direct").clip
+    assert [report.clip for report in analyzer.analyze_many([file], "direct")] == [file.name]
+    with pytest.raises(TypeError, match=r"cuewise\.Clip or the path of a file, got int"):
+        analyzer.analyze(3)
+
+
 def test_a_long_transcript_gives_way_and_the_media_stays(analyzer, clips):
     report = analyzer.analyze(Clip(path=clips[1].path, transcript="we won again and again " * 400), form="direct")
     assert report.streams["voice"].present and report.text.startswith("<answer>")
