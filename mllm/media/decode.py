@@ -293,7 +293,19 @@ class _DecoderLog:
         foreign = [line for line in lines if not _DECODER_LINE.match(line)]
         if foreign:
             os.write(2, ("\n".join(foreign) + "\n").encode())
-        return [_plain(line) for line in lines if _DECODER_LINE.match(line)]
+        return [_plain(line) for line in lines if _DECODER_LINE.match(line) and not _of_sound(line)]
+
+
+def _of_sound(line: str) -> bool:
+    """Whether an audio decoder says it: decord tries all tracks when it opens a file, and sound is read elsewhere."""
+    from av.codec import Codec
+    from av.codec.codec import UnknownCodecError
+
+    name = re.match(r"\[(\w+)", line)
+    try:
+        return name is not None and Codec(name[1], "r").type == "audio"
+    except UnknownCodecError:
+        return False
 
 
 def _plain(line: str) -> str:

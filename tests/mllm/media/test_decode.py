@@ -6,7 +6,7 @@ import pytest
 
 from cuewise.mllm.clip import Clip
 from cuewise.mllm.media import MediaConfig, MediaError, load_media
-from cuewise.mllm.media.decode import DecordVideo, PyAvVideo, _gist, import_decord, scaled_size, use_video
+from cuewise.mllm.media.decode import DecordVideo, PyAvVideo, _gist, _of_sound, import_decord, scaled_size, use_video
 from cuewise.mllm.media.probe import inspect
 
 WANTED = np.array([0, 3, 20, 24, 26, 49])
@@ -128,6 +128,11 @@ def test_no_video_at_all_is_a_media_error(tmp_path):
     path.write_bytes(samples.sample_video(tmp_path, name="b.mp4").read_bytes()[:3000])
     with pytest.raises(MediaError):
         load_media(Clip(path=path), MediaConfig())
+
+
+def test_what_an_audio_decoder_says_is_no_damage_of_the_picture():
+    assert _of_sound("[aac @ 0x7f11] Error decoding AAC frame header.") and not _of_sound("[h264 @ 0x7f11] error while")
+    assert not _of_sound("[mov,mp4,m4a @ 0x7f11] moov atom not found") and not _of_sound("Last message repeated")
 
 
 def test_what_a_decoder_says_comes_without_its_clock_and_source_line():
