@@ -10,6 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+CLOSED = (["stages"],)
+"""Groups to which an assignment seldom adds one: a name near an existing one is a slip. Sources and others grow."""
+
 _PLAIN_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """1e-4 is a number to people; to YAML it is a word, and 1.0e-4 a number."""
 
@@ -48,10 +51,11 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
             raise ValueError(f"`{assignment}` is not of the form key=value")
         target = values
         *parents, last = key.split(".")
-        for parent in parents:
-            near = [] if parent in target or target is values else get_close_matches(parent, target, n=1, cutoff=0.75)
-            if near:
-                raise ValueError(f"`{key}`: there is no `{parent}`; did you mean `{near[0]}`?")
+        for depth, parent in enumerate(parents):
+            if parents[:depth] in CLOSED and parent not in target:
+                near = get_close_matches(parent, target, n=1, cutoff=0.75)
+                if near:
+                    raise ValueError(f"`{key}`: there is no `{parent}`; did you mean `{near[0]}`?")
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
                 raise ValueError(f"`{key}`: `{parent}` is a value, not a group of options")

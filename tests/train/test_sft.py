@@ -85,6 +85,11 @@ def test_a_wrong_option_is_named(overrides, message):
         read_recipe("nano", overrides)
 
 
+def test_a_source_may_be_added_whose_name_is_near_another():
+    added = read_recipe("nano", ["sources.emodb2.corpus=emodb", "sources.emodb2.split=dev"]).sources
+    assert added["emodb2"].split == "dev" and added["emodb"].split == "train"
+
+
 def test_a_number_may_be_written_as_people_write_it():
     assert read_recipe("nano", ["stages.answers.loop.lr=1e-4"]).stages["answers"].loop.lr == 1e-4
 
