@@ -164,7 +164,9 @@ class FrozenEncoders:
     def _tokenizer(self) -> str:
         """What decides the ids of words, as a hash."""
         if self._words is None:
-            told = self.processor.tokenizer.backend_tokenizer.to_str()
+            tokenizer = self.processor.tokenizer
+            backend = getattr(tokenizer, "backend_tokenizer", None)
+            told = json.dumps(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
             self._words = hashlib.sha256(told.encode()).hexdigest()
         return self._words
 
