@@ -107,7 +107,8 @@ def coerce(hint: Any, value: Any, path: str) -> Any:
     if origin in (tuple, Sequence) and isinstance(value, str):
         raise ValueError(f"`{path}` must be a list, got {value!r:.80}")
     if origin is tuple and isinstance(value, list):
-        return tuple(value)
+        kinds = args if len(args) == len(value) and ... not in args else args[:1] * len(value)
+        return tuple(coerce(kind, item, f"{path}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value)))
     if hint is float and isinstance(value, str) and _PLAIN_EXPONENT.fullmatch(value):
         return float(value)
     wanted = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(hint)

@@ -161,9 +161,11 @@ def _check_packable(language_model: nn.Module, layout: PackedLayout) -> None:
 def carries_state(language_model: nn.Module) -> bool:
     """Whether a layer reads its neighbours other than by attention: convolutions, state spaces, linear attention."""
     if "_carries_state" not in language_model.__dict__:  # a walk over all modules, once
-        language_model._carries_state = bool(getattr(language_model, "_is_stateful", False)) or any(
-            isinstance(module, nn.Conv1d) or "linear_attn" in name for name, module in language_model.named_modules()
-        )
+        kinds = {*(getattr(language_model.config, "layer_types", None) or ())}
+        language_model._carries_state = (
+            bool(getattr(language_model, "_is_stateful", False)) or "linear_attention" in kinds
+            or any(isinstance(module, nn.Conv1d) for module in language_model.modules())
+        )  # fmt: skip
     return language_model._carries_state
 
 

@@ -104,7 +104,8 @@ class Checkpoints:
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
-            kept = f", or put {self.older()[-1].name} in its place" if self.older() else ""
+            others = [file for file in self.older() if not file.samefile(self.path)]  # the newest is a link to it
+            kept = f", or put {others[-1].name} in its place" if others else ""
             raise ValueError(f"the checkpoint {self.path} is damaged and cannot be read ({str(error)[:80]}); remove it "
                              f"to begin the stage anew{kept}") from error  # fmt: skip
         self._check(state.get("basis"))

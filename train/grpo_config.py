@@ -110,7 +110,7 @@ class PolicyConfig:
         for name in ("cue_credit", "kl_weight", "overlong_buffer", "overlong_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"policy.{name} must be >= 0, got {getattr(self, name):g}; 0 leaves it out")
-        if not 0 < self.clip_low <= 1 or not self.clip_high > 0:
+        if not self.clip_low > 0 or (self.clip_low > 1 and self.objective != "cispo") or not self.clip_high > 0:
             raise ValueError(f"policy.clip_low must lie in (0, 1] and clip_high be > 0, got {self.clip_low:g} and "
                              f"{self.clip_high:g}")  # fmt: skip
         if self.overlong_buffer and not self.overlong_weight:

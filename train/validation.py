@@ -23,7 +23,7 @@ PLAIN = AugmentConfig(voice=False, pictures=False, context_share=1.0, action_noi
 COUNTED_BY = {
     "token_accuracy": "tokens", "vad/loss": "vad/words", "heatmap/correlation": "heatmap/clips",
     "heatmap/iou": "heatmap/clips", "context/loss": "context/labelled", "context/accuracy": "context/labelled",
-    "accuracy": "labelled", "actions/loss": "labelled", "actions/spread": "labelled",
+    "accuracy": "labelled", "actions/loss": "actions/labelled", "actions/spread": "actions/labelled",
 }  # fmt: skip
 """Number of a batch -> the number that counts what it is a mean of; counts are summed."""
 

@@ -125,7 +125,7 @@ class ToldActions(Objective):
         misread = (self.intensities(reading.pooled).float() - roots).square().mean(1)
         worth = (misread * tells).sum() / tells.sum().clamp(min=1)
         loss = self.config.weight * worth
-        stats = {"actions/loss": worth.detach(), "labelled": tells.sum()}
+        stats = {"actions/loss": worth.detach(), "actions/labelled": tells.sum()}
         if tells.any():
             stats["actions/spread"] = roots[tells].var(0, correction=0).mean()
         taught = self.config.taught if "meaning" in batch.more else 0.0
