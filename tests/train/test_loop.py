@@ -185,6 +185,16 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):
         run_stage("s", model(), points, squared, config(), tmp_path)
 
 
+def test_the_hint_for_a_damaged_checkpoint_names_a_sound_one(tmp_path):
+    """The newest numbered checkpoint is the same file under another name."""
+    options = config(steps=4, save_every=2, keep_last=2)
+    run_stage("s", model(), points, squared, options, tmp_path)
+    with (tmp_path / "s.pt").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(ValueError, match=r"or put s\.step-2\.pt in its place"):
+        run_stage("s", model(), points, squared, options, tmp_path)
+
+
 def test_a_metric_that_is_not_measured_names_the_nearest(tmp_path):
     options = config(evaluate_every=1, metric="valid/los")
     with pytest.raises(ValueError, match="no validation number is named `valid/los`; did you mean `valid/loss`"):

@@ -92,6 +92,7 @@ def test_a_source_may_be_added_whose_name_is_near_another():
 
 def test_a_number_may_be_written_as_people_write_it():
     assert read_recipe("nano", ["stages.answers.loop.lr=1e-4"]).stages["answers"].loop.lr == 1e-4
+    assert read_recipe("nano", ["stages.answers.loop.betas=[9e-1, 0.95]"]).stages["answers"].loop.betas == (0.9, 0.95)
 
 
 def test_an_unknown_recipe_names_the_nearest_one():

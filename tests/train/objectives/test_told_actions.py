@@ -105,6 +105,7 @@ def test_words_that_tell_no_face_mean_nothing():
     assert (batch.more["aus"][~silent].sum(1) > 0).all()
     loss, stats = objective.loss(model.eval(), batch)
     assert all([*matches(name)] for name in stats)
+    assert stats["actions/labelled"] == (~silent).sum() and "labelled" not in stats
     batch.more["aus"][silent] = 4.0
     again, changed = objective.loss(model, batch)
     torch.testing.assert_close(again, loss)
