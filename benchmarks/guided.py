@@ -19,7 +19,6 @@ import torch
 from cuewise.data_recipes.synthetic.corpus import make_clip
 from cuewise.data_recipes.synthetic.plan import SPLIT_SEEDS
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.pipeline import Analyzer
 from cuewise.mllm.question import Question
 from cuewise.mllm.report import parse
@@ -27,15 +26,8 @@ from cuewise.mllm.report import parse
 
 def synthetic(count: int) -> list[Clip]:
     """Clips of the synthetic test split, with their words."""
-    clips = []
-    for seed in range(SPLIT_SEEDS["test"][0], SPLIT_SEEDS["test"][0] + count):
-        made = make_clip(seed)
-        clips.append(Clip(
-            frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
-            sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None, transcript=made.row.transcript,
-            words=list(made.row.words), id=made.row.id,
-        ))  # fmt: skip
-    return clips
+    first = SPLIT_SEEDS["test"][0]
+    return [make_clip(seed).clip() for seed in range(first, first + count)]
 
 
 def measure(analyzer: Analyzer, clips: list[Clip], form: str, temperature: float, guided: bool) -> dict[str, Any]:

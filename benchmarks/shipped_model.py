@@ -25,7 +25,6 @@ from cuewise.data_recipes.synthetic.corpus import make_clip
 from cuewise.eval.metrics.bootstrap import class_intervals
 from cuewise.eval.metrics.cues import cue_counts
 from cuewise.mllm.clip import Clip
-from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.pipeline import Analyzer
 from cuewise.mllm.report import PROBLEM_TEXT, Cue, EmotionReport
 
@@ -94,11 +93,7 @@ def synthetic(count: int) -> tuple[list[Row], list[Clip]]:
     for seed in range(SYNTHETIC_TEST, SYNTHETIC_TEST + count):
         made = make_clip(seed)
         rows.append(made.row)
-        clips.append(Clip(
-            frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
-            sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None, transcript=made.row.transcript,
-            words=list(made.row.words), id=made.row.id,
-        ))  # fmt: skip
+        clips.append(made.clip())
     return rows, clips
 
 

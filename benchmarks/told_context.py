@@ -9,6 +9,7 @@ concluded by the written answer.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,8 +17,6 @@ import torch
 from cuewise.data_recipes.action_words import OTHERS, OURS, Wording, in_words
 from cuewise.data_recipes.corpora import COMMON_LABELS, common_label
 from cuewise.data_recipes.synthetic.corpus import SynthConfig, SyntheticClip, make_clip
-from cuewise.mllm.clip import Clip
-from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 from cuewise.mllm.pipeline import Analyzer
 from cuewise.mllm.tensors import ClipTensors
 
@@ -64,9 +63,7 @@ def truth(made: SyntheticClip) -> str | None:
 
 def measured(analyzer: Analyzer, people: list[SyntheticClip], way: Wording | str | None) -> dict[str, float | None]:
     """Shares of clips whose emotion is read and concluded with this context."""
-    clips = [Clip(samples=made.samples, sample_rate=SAMPLE_RATE_HZ, transcript=made.row.transcript,
-                  words=list(made.row.words), id=made.row.id, context=context_of(made, way))
-             for made in people]  # fmt: skip
+    clips = [replace(made.clip(), context=context_of(made, way)) for made in people]
     together = concluded = 0
     for made, report in zip(people, analyzer.analyze_many(clips)):
         together += max(report.distribution, key=report.distribution.get) == truth(made)

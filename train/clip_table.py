@@ -20,6 +20,9 @@ SAVE_AS = "save the table as CSV in UTF-8"
 CLOSE = 0.7
 """How alike the name of a column that is not read and that of an absent one are at least to be taken for it."""
 
+_FACT = re.compile(r"[a-z]+[ _-](?!ids?$|names?$)", re.IGNORECASE)
+"""A fact about what another column would name, such as `speaker_age`; not the thing itself, such as `speaker_id`."""
+
 _BREAK = re.compile(r"\r\n?|\n")
 _LOG = logging.getLogger(__name__)
 
@@ -178,7 +181,8 @@ def _named(
 
 def _check_unread(unread: list[str], absent: Mapping[str, str], path: Path) -> None:
     """Raise TableError for columns that are nearly named like an absent one ({column: option}); log the other ones."""
-    near = {name: get_close_matches(name.casefold(), absent, n=1, cutoff=CLOSE) for name in unread}
+    near = {name: get_close_matches(name.casefold(), absent, n=1, cutoff=CLOSE) for name in unread
+            if not _FACT.match(name)}  # fmt: skip
     misspelt = {name: columns[0] for name, columns in near.items() if columns}
     if misspelt:
         told = [f"column `{name}` is not read; did you mean `{column}`? Rename it, or give "

@@ -19,11 +19,11 @@ from cuewise.train.curriculum import BUILT_IN, StageConfig
 from cuewise.train.data import MixtureConfig
 from cuewise.train.dpo import DPOConfig
 from cuewise.train.examples import HEADS
+from cuewise.train.grpo import check_drawing
 from cuewise.train.grpo import choose_parts as choose_policy_parts
 from cuewise.train.grpo_config import GRPOConfig
 from cuewise.train.loop import LoopConfig, parameter_groups
 from cuewise.train.media_gate import check_streams
-from cuewise.train.objectives import OBJECTIVES
 from cuewise.train.plan import (
     FRAGMENTATION,
     GPUS,
@@ -41,7 +41,7 @@ from cuewise.train.plan import (
     tokens_of,
 )
 from cuewise.train.sft import SFTConfig, recipe_values, take_own_clips
-from cuewise.train.stages import add_adapters, check_labels, choose_parts
+from cuewise.train.stages import add_adapters, check_labels, check_work, choose_parts
 
 Config = SFTConfig | GRPOConfig | DPOConfig
 PLANNED = {"sft": SFTConfig, "grpo": GRPOConfig, "dpo": DPOConfig}
@@ -123,19 +123,14 @@ def check_stage(name: str, stage: StageConfig, config: SFTConfig, model: Cuewise
     choose_parts(model, stage)
     check_labels(name, stage, model, config.validation)
     check_streams(f"stage {name!r}: mixture.streams", stage.mixture.streams, model.plan)
+    check_work(name, stage, config.hardware, bool(stage.validation or config.validation))
     if stage.objective in BUILT_IN:  # others add parameters of their own
         check_parameters(name, model, stage.loop)
-    elif OBJECTIVES[stage.objective].module_class.draws_with_model and config.hardware.batch_workers:
-        raise ValueError(f"stage {name!r}: {stage.objective} draws its batches with the model that learns; set "
-                         "hardware.batch_workers=0")  # fmt: skip
     lost = [key for key in stage.validation if key not in config.validation]
     if lost:
         raise ValueError(f"stage {name!r} is validated on `{lost[0]}`, for which the table of data.csv leaves no clip; "
                          "set data.dev_share higher, or label some lines `dev`")  # fmt: skip
     if stage.loop.evaluate_every:
-        if not (stage.validation or config.validation):
-            raise ValueError(f"stage {name!r} has evaluate_every {stage.loop.evaluate_every} but no validation source; "
-                             "name one under `validation`")  # fmt: skip
         check_metric(name, stage)
 
 
@@ -175,8 +170,7 @@ def plan_policy(
     kind = config.kind
     if options["sharded"]:
         raise ValueError(f"a {kind} recipe needs the whole model in every process; set hardware.parallel=ddp")
-    if config.hardware.batch_workers:
-        raise ValueError(f"a {kind} recipe draws its batches with the model that learns; set hardware.batch_workers=0")
+    check_drawing(config)
     MixtureConfig(weights=getattr(config, "weights", None) or dict.fromkeys(config.sources, 1.0))
     check_streams("requires", config.requires, model.plan)
     choose_policy_parts(model, config.trains, config.adapters, config.seed)

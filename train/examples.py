@@ -282,9 +282,7 @@ def _synthesise(seed: int, media: MediaConfig, config: SourceConfig) -> tuple[Ro
     from cuewise.data_recipes.synthetic.corpus import SynthConfig, make_clip
 
     made = make_clip(seed, SynthConfig(min_seconds=config.min_seconds, fps=config.fps), pictures=config.face == "drawn")
-    clip = Clip(frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
-                sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None, transcript=made.row.transcript,
-                words=list(made.row.words), id=made.row.id)  # fmt: skip
+    clip = made.clip()
     if config.face == "none":
         return spoken_row(made.row), load_media(clip, media), None
     if config.actions and made.row.aus:

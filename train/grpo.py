@@ -45,11 +45,16 @@ def run_recipe(config: Any, run: Callable[..., dict[str, float]], needs_whole: s
     parallel = Parallel(config.hardware, str(out))
     if parallel.shards:
         raise ValueError(f"{needs_whole}; set hardware.parallel=ddp")
+    check_drawing(config)
+    with recorded(config, out, writes=parallel.is_main):
+        return _run_recipe(config, run, out, parallel)
+
+
+def check_drawing(config: Any) -> None:
+    """Raise ValueError where other processes should draw batches, which only the model that learns can."""
     if config.hardware.batch_workers:
         raise ValueError(f"a {config.kind} recipe draws its batches with the model that learns, so no other process "
                          "can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
-    with recorded(config, out, writes=parallel.is_main):
-        return _run_recipe(config, run, out, parallel)
 
 
 def _run_recipe(config: Any, run: Callable[..., dict[str, float]], out: Path, parallel: Parallel) -> Path:

@@ -22,7 +22,7 @@ from cuewise.train.data import Mixture, TrainBatch
 from cuewise.train.examples import Example
 from cuewise.train.loop import Validate, run_stage, step_seed
 from cuewise.train.objectives import OBJECTIVES, Objective, ObjectiveBatch, attached
-from cuewise.train.parallel import Parallel, moved
+from cuewise.train.parallel import HardwareConfig, Parallel, moved
 from cuewise.train.stage_losses import answers_loss, collecting, heads_loss, with_experts
 from cuewise.train.validation import Found, Given
 
@@ -50,9 +50,8 @@ def train_stage(
     mixture = Curriculum(used, stage, processor, earlier, units_of(model))
     size = stage.loop.micro_size(parallel.size)
     objective = objective_of(name, stage, model, processor, seed)
-    if objective is not None and objective.draws_with_model and parallel.config.batch_workers:
-        raise ValueError(f"stage {name!r}: {stage.objective} draws its batches with the model that learns, so no other "
-                         "process can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
+    held_out = [example for key in stage.validation or validation for example in validation[key]]
+    check_work(name, stage, parallel.config, bool(held_out))
     draw = drawer(objective, stage)
 
     def batches(step: int, generator: Generator) -> AnyBatch:
@@ -62,10 +61,6 @@ def train_stage(
     def loss_fn(trained: nn.Module, batch: AnyBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         return stage_loss(trained, batch, stage)
 
-    held_out = [example for key in stage.validation or validation for example in validation[key]]
-    if stage.loop.evaluate_every and not held_out:
-        raise ValueError(f"stage {name!r} has evaluate_every {stage.loop.evaluate_every} but no validation source; "
-                         "name one under `validation`")  # fmt: skip
     validate = None
     if stage.loop.evaluate_every:
         with parallel.autocast():
@@ -75,6 +70,17 @@ def train_stage(
     with attached(model, objective), apart:
         return run_stage(name, model, batches, loss_fn, stage.loop, out / "checkpoints", run_seed=seed,
                          parallel=parallel, validate=validate)  # fmt: skip
+
+
+def check_work(name: str, stage: StageConfig, hardware: HardwareConfig, validated: bool) -> None:
+    """Raise ValueError where batches cannot be drawn as the hardware asks, or there is nothing to evaluate on."""
+    own = stage.objective not in BUILT_IN
+    if own and OBJECTIVES[stage.objective].module_class.draws_with_model and hardware.batch_workers:
+        raise ValueError(f"stage {name!r}: {stage.objective} draws its batches with the model that learns, so no other "
+                         "process can draw them ahead; set hardware.batch_workers=0")  # fmt: skip
+    if stage.loop.evaluate_every and not validated:
+        raise ValueError(f"stage {name!r} has evaluate_every {stage.loop.evaluate_every} but no validation source; "
+                         "name one under `validation`")  # fmt: skip
 
 
 def check_labels(name: str, stage: StageConfig, model: CuewiseForConditionalGeneration, validation: Sources) -> None:

@@ -27,6 +27,7 @@ from cuewise.data_recipes.synthetic.face import (
 from cuewise.data_recipes.synthetic.face_geometry import UNITS
 from cuewise.data_recipes.synthetic.plan import ClipPlan, PlannedCue, plan_clip, speaker_stream, split_of_seed, stream
 from cuewise.data_recipes.synthetic.voice import TooManyWordsError, VoiceEvent, VoiceProgram, synthesize
+from cuewise.mllm.clip import Clip
 from cuewise.mllm.evidence.claims import DEGREES, direction, phrase
 from cuewise.mllm.evidence.words import occurrences
 from cuewise.mllm.media.types import SAMPLE_RATE_HZ
@@ -80,6 +81,13 @@ class SyntheticClip:
     duration_s: float
     face: FaceProgram | None = None
     """What the face does, drawn or not."""
+
+    def clip(self) -> Clip:
+        """What is seen and heard of it, for whoever reads it."""
+        shown = {} if self.frames is None else {"frames": self.frames, "fps": self.fps}
+        heard = {} if self.samples is None else {"samples": self.samples, "sample_rate": SAMPLE_RATE_HZ}
+        row = self.row
+        return Clip(transcript=row.transcript, words=list(row.words), id=row.id, **shown, **heard)
 
 
 def make_clip(seed: int, config: SynthConfig | None = None, *, pictures: bool = True) -> SyntheticClip:

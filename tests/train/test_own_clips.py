@@ -192,6 +192,13 @@ def test_columns_that_are_not_read_are_told_once(tmp_path, caplog):
     assert message.endswith("not read: `Notes`, `speakers`, `column 7`")
 
 
+def test_facts_about_a_speaker_are_no_misspelt_speaker(tmp_path, caplog):
+    rows_of(clips(tmp_path, "file,label,speaker_age,split_date\n0.wav,sad,31,today\n"), tmp_path / "out")
+    assert "not read: `speaker_age`, `split_date`" in caplog.messages[0]
+    with pytest.raises(OwnClipsError, match="`speaker_id` is not read; did you mean `speaker`"):
+        rows_of(clips(tmp_path, "file,label,speaker_id\n0.wav,sad,31\n"), tmp_path / "out")
+
+
 def test_a_folder_is_no_table(tmp_path):
     (tmp_path / "empty").mkdir()
     clips(tmp_path, "file,label\n0.wav,sad\n")

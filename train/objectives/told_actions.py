@@ -19,6 +19,7 @@ from torch import Generator, nn
 from cuewise.data_recipes.action_words import AU_WORDS
 from cuewise.mllm.modeling import CuewiseForConditionalGeneration
 from cuewise.mllm.processing import CuewiseProcessor
+from cuewise.mllm.prompts import spoken
 from cuewise.mllm.tensors import ClipTensors
 from cuewise.train.action_meaning import ActionMeaning, fit_meaning
 from cuewise.train.augment import told_context, varied_actions
@@ -106,11 +107,13 @@ class ToldActions(Objective):
 
     def _other_words(self, mixture: Mixture, example: Example, generator: Generator) -> str:
         """A row's words, or those of any row where it has none, as a context that tells no face."""
-        text = spoken(example)
+        text = spoken(example.row.transcript, example.row.words)
         if not text:
             if mixture.fixed not in self.said:
                 rows = (other for name in mixture.names for other in mixture.sources[name])
-                self.said[mixture.fixed] = [text for other in rows if (text := spoken(other))]
+                self.said[mixture.fixed] = [
+                    text for other in rows if (text := spoken(other.row.transcript, other.row.words))
+                ]
             said = self.said[mixture.fixed]
             if not said:
                 raise ValueError(f"told_actions learns from measured face actions, but row {example.row.id!r} of "
@@ -167,10 +170,6 @@ def meaning_of(mixture: Mixture, decay: float) -> ActionMeaning:
 
 NUMBERED = 0.4
 """Chance that words which tell no face get a number: not every number is a face action."""
-
-
-def spoken(example: Example) -> str:
-    return (example.row.transcript or "").strip()
 
 
 def numbered(text: str, generator: Generator) -> str:

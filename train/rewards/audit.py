@@ -113,15 +113,14 @@ def run_audit(
         raise ValueError("every reward of the config weighs nothing, so nothing can be audited; give one a weight > 0")
     if measured and answers is not None:
         raise ValueError("the measured audit makes clips of its own; leave `answers` out")
+    heard: dict[str, Measurements] = {}
     if answers is None:
         if not 0 < skill <= 1:
             raise ValueError(f"skill must lie in (0, 1], got {skill}: hacks are held against answers that can be right")
         rng = np.random.default_rng(seed)
-        rows, heard = measured_voices(count) if measured else (planned_rows(count), {})
+        rows, heard = measured_voices(count) if measured else (planned_rows(count), heard)
         shown = ("voice",) if measured else ("face", "voice")
         answers = [(row, length, honest(row, skill, rng, length, shown).answer) for row, length in rows]
-    else:
-        heard = {}
     if not answers:
         raise ValueError("the audit needs at least one row")
     answers = _with_confidence(answers)
@@ -140,10 +139,8 @@ def run_audit(
 def measured_voices(count: int, seed: int = 1_000_000) -> tuple[list[tuple[Row, float]], dict[str, Measurements]]:
     """Synthetic clips as they are heard, with voice cues: (row, length in seconds), and what is measured, by row id."""
     from cuewise.data_recipes.synthetic.corpus import make_clip
-    from cuewise.mllm.clip import Clip
     from cuewise.mllm.evidence.measure import measure
     from cuewise.mllm.media import MediaConfig, load_media
-    from cuewise.mllm.media.types import SAMPLE_RATE_HZ
 
     rows: list[tuple[Row, float]] = []
     heard: dict[str, Measurements] = {}
@@ -153,8 +150,7 @@ def measured_voices(count: int, seed: int = 1_000_000) -> tuple[list[tuple[Row, 
         row = shown_part(made.row, ("voice", "words"))
         if made.samples is None or not any(cue.channel == "voice" for cue in row.cues):
             continue
-        clip = Clip(samples=made.samples, sample_rate=SAMPLE_RATE_HZ, transcript=row.transcript, words=list(row.words))
-        media = load_media(clip, MediaConfig())
+        media = load_media(made.clip(), MediaConfig())
         rows.append((row, media.duration_s))
         heard[row.id] = measure(media)
     return rows, heard
@@ -169,18 +165,13 @@ def usable_answer(text: str, duration_s: float) -> ParsedAnswer | None:
 def model_answers(model: str, count: int, seed: int = 1_000_000) -> list[tuple[Row, float, ParsedAnswer]]:
     """Explained answers of a model to synthetic clips of the dev split; clips it answers without a cue are left out."""
     from cuewise.data_recipes.synthetic.corpus import make_clip
-    from cuewise.mllm.clip import Clip
-    from cuewise.mllm.media.types import SAMPLE_RATE_HZ
     from cuewise.mllm.pipeline import Analyzer
     from cuewise.mllm.report import EmotionReport
 
     found = []
     with Analyzer.load(model) as analyzer:
         for made in (make_clip(seed + i) for i in range(count)):
-            clip = Clip(frames=made.frames, fps=made.fps if made.frames is not None else None, samples=made.samples,
-                        sample_rate=SAMPLE_RATE_HZ if made.samples is not None else None,
-                        transcript=made.row.transcript, words=list(made.row.words), id=made.row.id)  # fmt: skip
-            for report in analyzer.analyze_many([clip]):
+            for report in analyzer.analyze_many([made.clip()]):
                 length = report.duration if isinstance(report, EmotionReport) else None
                 answer = usable_answer(report.text, length) if length else None
                 if answer is not None:

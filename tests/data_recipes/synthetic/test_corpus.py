@@ -133,3 +133,11 @@ def test_pauses_that_leave_no_room_for_the_words_lengthen_the_clip():
     made = make_clip(1000302, SynthConfig(), pictures=False)
     assert planned.duration_s < made.duration_s <= 6.0
     assert made.row.words[-1].end <= made.duration_s and len(made.row.words) == 16
+
+
+def test_the_clip_of_a_seed_is_what_is_seen_and_heard_of_it():
+    for made in CLIPS.values():
+        clip = made.clip()
+        assert clip.frames is made.frames and clip.samples is made.samples and clip.id == made.row.id
+        assert (clip.fps is None) == (made.frames is None) and (clip.sample_rate is None) == (made.samples is None)
+        assert clip.transcript == made.row.transcript and clip.context is None
